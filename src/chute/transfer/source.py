@@ -1,0 +1,69 @@
+"""What can be sent: a piece of memory, or a slice of a file.
+
+A `SharedFile` is one descriptor with a count of holders. Whoever keeps a file over more than one turn of the event
+loop acquires it and releases it; the last release closes the descriptor. Readers always go through `.fd`, which
+becomes -1 on closing, so a descriptor number that the kernel has given to somebody else can never be used by
+mistake (the fault of the original: it used a duplicated descriptor after closing it).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+CLOSED = -1
+
+
+class SharedFile:
+    """An open descriptor of a regular file and the number of its holders.
+
+    The creator holds the first reference. All reads name their offset, so holders never disturb each other and the
+    file position is neither used nor moved.
+    """
+
+    __slots__ = ("_holders", "fd")
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._holders = 1
+
+    def acquire(self) -> None:
+        """Add a holder; only a file that still has one may be acquired."""
+        assert self._holders > 0, "acquired after the last release"
+        self._holders += 1
+
+    def release(self) -> None:
+        """Drop a holder; the last one closes the descriptor."""
+        assert self._holders > 0, "released more often than acquired"
+        self._holders -= 1
+        if self._holders == 0:
+            self.close()
+
+    def close(self) -> None:
+        """Close the descriptor if it is open; holders are not asked. Used when the content moved to memory."""
+        if self.fd != CLOSED:
+            fd, self.fd = self.fd, CLOSED
+            os.close(fd)
+
+
+@dataclass(slots=True)
+class FileSpan:
+    """`count` bytes of `file` from `offset` on: a value, sent by an `Outbox`."""
+
+    file: SharedFile
+    offset: int
+    count: int
+
+
+Piece = bytes | FileSpan
+"""One piece of an answer, in the order of sending."""
+
+
+def size_of(piece: Piece) -> int:
+    """Return how many bytes `piece` comes to."""
+    return piece.count if isinstance(piece, FileSpan) else len(piece)
+
+
+def bytes_in(pieces: tuple[Piece, ...]) -> int:
+    """Return how many bytes `pieces` come to."""
+    return sum(size_of(piece) for piece in pieces)
