@@ -1,0 +1,1 @@
+"""The one gate to the disk: names are resolved beneath a root, opened once, measured on the descriptor."""

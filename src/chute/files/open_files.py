@@ -1,0 +1,311 @@
+"""Open files and what is known of them, kept for as long as it is true.
+
+Resolving a name and opening it costs more than answering from what is already open, so both are remembered for
+`valid_s` seconds and then checked again: the name is resolved anew beneath the root, and when it still leads to the
+same file in the same state, the old descriptor goes on being used.
+
+What "the same" means: device, inode, size, and both the times of modification and of change to the nanosecond. The
+time of change is there because a modification time can be set back by its owner, and a change of permissions must be
+noticed too. A file that was modified less than two seconds before it was opened may be modified again without any
+of these moving (clock granularity), so its entry is never confirmed, only replaced.
+
+Small files are read at once and their descriptor is closed: their content goes out in one call with the head. Files
+whose size lies (procfs, sysfs: small, and no block allocated) are read first and sized by what came (T27).
+
+An entry that is evicted or replaced releases its file. Transfers in flight hold references of their own.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import stat
+
+from chute.clock import Clock, wall_ns
+from chute.errors import DescriptorsExhausted, FileForbidden, FileMissing
+from chute.files.resolve import Root
+from chute.semantics.dates import format_http_date
+from chute.semantics.validators import EntityTag, entity_tag_for_file
+from chute.transfer.source import SharedFile
+
+RACY_NS = 2_000_000_000
+"""A file younger than this may change again within one tick of its file system's clock (2 s on FAT)."""
+
+UNTRUSTED_SIZE_BYTES = 64 * 1024
+"""Below it, a file without any allocated block is read before it is sized; sparse giants are trusted."""
+
+READ_FIRST_BYTES_MAX = 16 * 1024 * 1024
+"""The most that is read from a file whose size cannot be trusted; the rest is not served."""
+
+
+class Absent(enum.Enum):
+    """Why a name does not lead to a file that can be served."""
+
+    MISSING = "nothing servable has this name"
+    FORBIDDEN = "the operating system refuses"
+    DIRECTORY = "it is a directory"
+    EXHAUSTED = "no descriptor is left"
+    UNREADABLE = "reading it failed"
+
+
+Identity = tuple[int, int, int, int, int]
+
+
+def identity_of(status: os.stat_result) -> Identity:
+    """Return what must not move for a file to be the same: device, inode, size, mtime, ctime."""
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+class OpenFile(SharedFile):
+    """A regular file, open or read into memory, with its validators.
+
+    Attributes:
+        size: bytes of the representation.
+        modified_s: modification time in whole seconds since the epoch.
+        entity_tag: a strong validator, or None when the file's metadata cannot be trusted.
+        last_modified: the encoded Last-Modified value, or None.
+        content: all the bytes, for a small file; its descriptor is then closed.
+        identity: see `identity_of`.
+        is_stable: whether an unchanged identity proves unchanged content.
+    """
+
+    __slots__ = (
+        "content",
+        "entity_tag",
+        "identity",
+        "is_stable",
+        "last_modified",
+        "modified_s",
+        "size",
+    )
+
+    def __init__(self, fd: int, status: os.stat_result, content: bytes | None) -> None:
+        super().__init__(fd)
+        lies = content is not None and len(content) != status.st_size
+        self.identity = identity_of(status)
+        self.content = content
+        self.size = status.st_size if content is None else len(content)
+        self.modified_s = status.st_mtime_ns // 1_000_000_000
+        self.is_stable = not lies and wall_ns() - status.st_mtime_ns > RACY_NS
+        self.entity_tag: EntityTag | None = None
+        self.last_modified: bytes | None = None
+        if not lies:
+            self.entity_tag = entity_tag_for_file(status.st_mtime_ns, self.size)
+            self.last_modified = format_http_date(self.modified_s)
+        if content is not None:
+            self.close()
+
+
+class Entry:
+    """What one name led to when it was last looked at.
+
+    Attributes:
+        name: the path beneath the root, without a leading slash.
+        found: the open file, or why there is none.
+        valid_until_s: until when that is taken for granted (monotonic seconds).
+    """
+
+    __slots__ = ("found", "name", "valid_until_s")
+
+    def __init__(self, name: bytes, found: OpenFile | Absent, valid_until_s: float) -> None:
+        self.name = name
+        self.found = found
+        self.valid_until_s = valid_until_s
+
+
+class OpenFiles:
+    """A bounded cache of entries beneath one root.
+
+    Two generations stand in for a list in order of use: a look-up that hits the old one moves the entry to the young
+    one, and when the young one is full the old one is dropped whole. A hit costs one dictionary look-up, and no entry
+    is dropped before at least `entries_max / 2` others were used after it.
+    """
+
+    def __init__(
+        self, root: Root, clock: Clock, *, valid_s: float, entries_max: int, content_bytes_max: int
+    ) -> None:
+        """Cache what is opened beneath `root`, which stays the caller's to close.
+
+        Args:
+            root: the directory all names are resolved beneath.
+            clock: read, never refreshed here.
+            valid_s: for how long an entry is taken for granted; 0 checks at every look-up.
+            entries_max: bound on entries, and so on descriptors held.
+            content_bytes_max: files up to this size are read at once and need no descriptor.
+        """
+        self._root = root
+        self._clock = clock
+        self._valid_s = valid_s
+        self._generation_max = max(1, entries_max // 2)
+        self._content_bytes_max = content_bytes_max
+        self._young: dict[bytes, Entry] = {}
+        self._old: dict[bytes, Entry] = {}
+
+    def look_up(self, name: bytes) -> Entry:
+        """Return the entry for `name`, checked within the last `valid_s` seconds.
+
+        The entry's file belongs to the cache; a caller that keeps it beyond this turn acquires it. Names that lead
+        nowhere are looked at again each time and not kept, so that probing for them cannot evict anything.
+        """
+        entry = self._young.get(name)
+        if entry is None:
+            entry = self._old.pop(name, None)
+            if entry is None:
+                entry = Entry(name, self._open(name), self._clock.now_s + self._valid_s)
+                if isinstance(entry.found, OpenFile):
+                    self._admit(entry)
+                return entry
+            self._admit(entry)
+        self.refresh(entry)
+        return entry
+
+    def refresh(self, entry: Entry) -> OpenFile | Absent:
+        """Check `entry` again if its time is up, and return what it leads to now."""
+        now_s = self._clock.now_s
+        if now_s >= entry.valid_until_s:
+            found = entry.found
+            if isinstance(found, OpenFile) and self._is_unchanged(entry.name, found):
+                self._use(entry)
+            else:
+                self._forget(entry)
+                entry.found = self._open(entry.name)
+                if isinstance(entry.found, OpenFile):
+                    self._admit(entry)
+            entry.valid_until_s = now_s + self._valid_s
+        return entry.found
+
+    def clear(self) -> None:
+        """Release every file: at the end, or because descriptors have run out."""
+        for generation in (self._young, self._old):
+            for entry in generation.values():
+                self._drop(entry)
+            generation.clear()
+
+    def sweep(self) -> None:
+        """Age the entries once: what is not used before the next call but one is released.
+
+        Called on a timer, so that a deleted file does not keep its disk space because it was once served.
+        """
+        self._turn_generations()
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+    def _admit(self, entry: Entry) -> None:
+        if len(self._young) >= self._generation_max:
+            self._turn_generations()
+        previous = self._young.get(entry.name)
+        self._young[entry.name] = entry
+        if previous is not None and previous is not entry:
+            self._drop(previous)
+
+    def _use(self, entry: Entry) -> None:
+        """Keep an entry in use from ageing; plans come here once per `valid_s`, and not by `look_up`."""
+        if self._young.get(entry.name) is not entry:
+            self._old.pop(entry.name, None)
+            self._admit(entry)
+
+    def _turn_generations(self) -> None:
+        old, self._old, self._young = self._old, self._young, {}
+        for entry in old.values():
+            self._drop(entry)
+
+    def _drop(self, entry: Entry) -> None:
+        """Release the cache's reference. A plan may still know the entry: it must find that it no longer holds."""
+        found = entry.found
+        if isinstance(found, OpenFile):
+            entry.found = Absent.MISSING
+            entry.valid_until_s = 0.0
+            found.release()
+
+    def _forget(self, entry: Entry) -> None:
+        for generation in (self._young, self._old):
+            if generation.get(entry.name) is entry:
+                del generation[entry.name]
+                self._drop(entry)
+
+    def _is_unchanged(self, name: bytes, found: OpenFile) -> bool:
+        """Resolve `name` again, with all the rules, and compare what it leads to."""
+        if not found.is_stable:
+            return False
+        try:
+            fd = self._root.open(name)
+        except (FileMissing, FileForbidden, DescriptorsExhausted, OSError):
+            return False
+        try:
+            return identity_of(os.fstat(fd)) == found.identity
+        finally:
+            os.close(fd)
+
+    def _open(self, name: bytes) -> OpenFile | Absent:
+        try:
+            try:
+                fd = self._root.open(name)
+            except DescriptorsExhausted:
+                # What this cache holds is the one thing that can be given back at once.
+                self.clear()
+                fd = self._root.open(name)
+        except FileMissing:
+            return Absent.MISSING
+        except FileForbidden:
+            return Absent.FORBIDDEN
+        except DescriptorsExhausted:
+            return Absent.EXHAUSTED
+        except OSError:
+            return Absent.UNREADABLE
+        return self._measure(fd)
+
+    def _measure(self, fd: int) -> OpenFile | Absent:
+        """Turn a fresh descriptor into what it is; owns `fd` and closes it unless it becomes part of the answer."""
+        keep = False
+        try:
+            status = os.fstat(fd)
+            if stat.S_ISDIR(status.st_mode):
+                return Absent.DIRECTORY
+            if not stat.S_ISREG(status.st_mode):
+                return Absent.MISSING
+            content = None
+            if _size_may_lie(status):
+                content = _read_to_end(fd, READ_FIRST_BYTES_MAX)
+            elif status.st_size <= self._content_bytes_max:
+                status, content = _read_consistently(fd, status)
+            keep = True
+            return OpenFile(fd, status, content)
+        except OSError:
+            return Absent.UNREADABLE
+        finally:
+            if not keep:
+                os.close(fd)
+
+
+def _size_may_lie(status: os.stat_result) -> bool:
+    """Whether to read before sizing. Empty files and files kept inside their inode look the same; no harm done."""
+    return status.st_blocks == 0 and status.st_size <= UNTRUSTED_SIZE_BYTES
+
+
+def _read_to_end(fd: int, bytes_max: int) -> bytes:
+    pieces: list[bytes] = []
+    offset = 0
+    while offset < bytes_max:
+        piece = os.pread(fd, min(bytes_max - offset, 256 * 1024), offset)
+        if not piece:
+            break
+        pieces.append(piece)
+        offset += len(piece)
+    return b"".join(pieces)
+
+
+def _read_consistently(fd: int, status: os.stat_result) -> tuple[os.stat_result, bytes]:
+    """Read a small file so that content and metadata belong together, if it holds still for a moment.
+
+    A writer that never stops gets three chances; then the content is served with the length that it has, which is
+    still a snapshot made by one read.
+    """
+    content = b""
+    for _ in range(3):
+        content = os.pread(fd, status.st_size + 1, 0)
+        after = os.fstat(fd)
+        if identity_of(after) == identity_of(status) and len(content) == status.st_size:
+            break
+        status = after
+    return status, content

@@ -1,0 +1,130 @@
+r"""From a name to a descriptor, strictly beneath a root: the only place where files are opened by name.
+
+A name comes from a stranger. Whatever it holds (dot segments that survived, links planted in the tree, directories
+exchanged for links during the call) the descriptor that comes back is one of a file beneath the root. There is no
+check that a use could follow too late: the kernel resolves and opens in one step (`openat2`), and where it has no such
+call, a walk by directory descriptors does (`walk`).
+
+Links are followed only while they stay beneath the root. An absolute link leaves it, wherever it points.
+
+Opening never waits: a FIFO without a writer opens at once (`O_NONBLOCK`) and is found out by its type afterwards.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+from collections.abc import Callable
+from typing import Literal, Self
+
+from chute.errors import ConfigError, DescriptorsExhausted, FileForbidden, FileMissing
+from chute.files import openat2, walk
+
+Resolver = Literal["auto", "openat2", "walk"]
+
+_ALWAYS = os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+_ROOT_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+
+_MISSING = frozenset(
+    {
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
+        errno.EXDEV,
+        errno.ENXIO,
+        errno.ENODEV,
+        errno.EINVAL,
+    }
+)
+"""Different ways of not being there; which one it was is nobody's business."""
+
+RENAME_RETRIES = 8
+"""openat2 answers EAGAIN while something on the way is being renamed; a client that renames forever gets a 404."""
+
+
+@functools.cache
+def openat2_available() -> bool:
+    """Whether names are resolved by one system call here."""
+    return openat2.is_available()
+
+
+class Root:
+    """A served directory. Owns a descriptor of it, until `close`."""
+
+    __slots__ = ("_fd", "_open_beneath")
+
+    def __init__(self, path: bytes, *, resolver: Resolver = "auto") -> None:
+        """Open the directory `path`.
+
+        Args:
+            path: any path of this process; links in it are followed once, now.
+            resolver: `auto` takes openat2 where the kernel has it.
+
+        Raises:
+            ConfigError: `path` is not a directory that can be opened.
+        """
+        if resolver == "auto":
+            resolver = "openat2" if openat2_available() else "walk"
+        self._open_beneath: Callable[[int, bytes, int], int] = (
+            openat2.open_beneath if resolver == "openat2" else walk.open_beneath
+        )
+        try:
+            self._fd = os.open(path, _ROOT_FLAGS)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise ConfigError(
+                f"cannot serve the folder {os.fsdecode(path)!r}: {reason}",
+                hint="name a folder that exists and that this user may enter",
+            ) from error
+
+    def open(self, name: bytes, flags: int = os.O_RDONLY) -> int:
+        """Open `name` beneath the root.
+
+        Args:
+            name: relative to the root; any bytes. Empty means the root itself; a trailing slash demands a directory.
+            flags: as for open(2); never to create.
+
+        Returns:
+            A new descriptor, the caller's to close.
+
+        Raises:
+            FileMissing: nothing that may be served has this name.
+            FileForbidden: the operating system refuses.
+            DescriptorsExhausted: no descriptor is left.
+            OSError: the disk failed.
+        """
+        if b"\0" in name:
+            raise FileMissing(f"no file has the name {name!r}")
+        retries_left = RENAME_RETRIES
+        while True:
+            try:
+                return self._open_beneath(self._fd, name or b".", flags | _ALWAYS)
+            except OSError as error:
+                if error.errno == errno.EAGAIN and retries_left > 0:
+                    retries_left -= 1
+                    continue
+                raise _translated(error, name) from error
+
+    def close(self) -> None:
+        """Close the directory; names can no longer be opened. Idempotent."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _translated(error: OSError, name: bytes) -> Exception:
+    if error.errno in _MISSING or error.errno == errno.EAGAIN:
+        return FileMissing(f"there is no {name!r} beneath the root ({error.strerror})")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return FileForbidden(f"{name!r} may not be read ({error.strerror})")
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return DescriptorsExhausted(f"{name!r} cannot be opened ({error.strerror})")
+    return error

@@ -1,0 +1,70 @@
+"""The same promise without openat2: walk the path one component at a time.
+
+Each component is opened relative to the descriptor of the directory before it, and never through a link
+(`O_NOFOLLOW`), so a directory that is exchanged for a link meanwhile is noticed and not followed. Links are read and
+expanded here. The directories walked through form a stack whose bottom is the root; `..` in a link pops it, and
+popping the bottom is an attempt to leave.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+LINKS_MAX = 40
+"""As many links as Linux follows in one path (path_resolution(7))."""
+
+_O_PATH = getattr(os, "O_PATH", 0)
+_DIRECTORY_FLAGS = (_O_PATH or os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def open_beneath(dir_fd: int, path: bytes, flags: int) -> int:
+    """Open `path` beneath `dir_fd`; the contract is that of `openat2.open_beneath`."""
+    stack: list[int] = []
+    try:
+        return _walk(dir_fd, path, flags, stack)
+    finally:
+        for fd in stack:
+            os.close(fd)
+
+
+def _walk(dir_fd: int, path: bytes, flags: int, stack: list[int]) -> int:
+    """Walk; `stack` collects the descriptors of directories below the root, for the caller to close."""
+    pending = _components(path)
+    links_left = LINKS_MAX
+    while pending:
+        name = pending.pop()
+        here = stack[-1] if stack else dir_fd
+        if name in (b"", b"."):
+            continue
+        if name == b"..":
+            if not stack:
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+            os.close(stack.pop())
+            continue
+        is_link = stat.S_ISLNK(os.stat(name, dir_fd=here, follow_symlinks=False).st_mode)
+        if is_link:
+            links_left -= 1
+            if links_left < 0:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            target = os.readlink(name, dir_fd=here)
+            if target.startswith(b"/"):
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+            pending.extend(_components(target))
+        elif pending:
+            stack.append(os.open(name, _DIRECTORY_FLAGS, dir_fd=here))
+        else:
+            # What was no link a moment ago must not be one now: then this is ELOOP.
+            return os.open(name, flags | os.O_NOFOLLOW, dir_fd=here)
+    here = stack[-1] if stack else dir_fd
+    return os.open(b".", flags, dir_fd=here)
+
+
+def _components(path: bytes) -> list[bytes]:
+    """Return the components of `path`, last first. A trailing slash leaves `.`, which only a directory has."""
+    components = path.split(b"/")
+    if components[-1] == b"":
+        components[-1] = b"."
+    components.reverse()
+    return components

@@ -1,0 +1,184 @@
+r"""The access log: one line per answer, written when the answer has ended.
+
+Two formats. `combined` is the one that every log tool knows, with three columns added at its end: the duration in
+seconds, how the content was carried, and whether the answer was completed. `json` has the same facts by name.
+
+A line is made of three parts, because two of them repeat: the part about the peer is made once per connection, the
+part with the time once per second, and for an answer from the plan cache the rest is made once per plan. So a line
+costs one list append; joining and writing happens per second or per 64 KiB, whichever comes first.
+
+Everything that a peer sent is escaped: `combined` as nginx does (`\xHH` for quotes, backslashes and bytes outside
+printable ASCII), `json` by the JSON encoder.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import NamedTuple, Protocol
+
+from chute.middleware.log_file import LogFile
+from chute.semantics.messages import RequestHead
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+_UNPRINTABLE = re.compile(rb"[^ !#-\[\]-~]")
+
+PARTS_MAX = 3 * 1024
+"""Parts held before a flush is due: about a thousand lines, or some hundred kilobytes."""
+
+
+class Answered(NamedTuple):
+    """What is worth knowing of one finished answer.
+
+    Attributes:
+        head: the request, or None when it could not be parsed.
+        request_line: what to show of a request that could not be parsed.
+        status: the status code that was sent.
+        sent_bytes: bytes of content that the kernel accepted.
+        duration_s: from the arrival of the last byte of the head to the last byte sent.
+        carried: `buffer`, `sendfile` or `copy:<reason>`.
+        is_complete: False when the connection ended before the answer did.
+    """
+
+    head: RequestHead | None
+    request_line: bytes
+    status: int
+    sent_bytes: int
+    duration_s: float
+    carried: bytes
+    is_complete: bool
+
+
+class Format(Protocol):
+    """One way to write a line, in three parts."""
+
+    def peer(self, address: str) -> bytes:
+        """The part that is the same for a whole connection."""
+
+    def moment(self, second: int) -> bytes:
+        """The part that is the same for a whole second."""
+
+    def rest(self, answered: Answered) -> bytes:
+        """Everything else, up to and with the line feed."""
+
+
+class CombinedFormat:
+    """The combined format of Apache and nginx, in UTC, and `duration carried complete|aborted` behind it."""
+
+    def peer(self, address: str) -> bytes:
+        """Return the address and the two dashes for the users that nobody knows."""
+        return f"{address} - - [".encode()
+
+    def moment(self, second: int) -> bytes:
+        """Return the time as `23/Nov/2026:05:45:28 +0000`, closed by its bracket."""
+        now = datetime.fromtimestamp(second, UTC)
+        month = _MONTHS[now.month - 1]
+        return f'{now.day:02}/{month}/{now:%Y:%H:%M:%S} +0000] "'.encode()
+
+    def rest(self, answered: Answered) -> bytes:
+        """Return request line, status, bytes, referer, user agent and the three columns of our own."""
+        head = answered.head
+        if head is None:
+            line, referer, agent = answered.request_line, None, None
+        else:
+            line = b"%b %b HTTP/1.%d" % (head.method, head.request_target, head.minor_version)
+            referer = head.field_value(b"referer")
+            agent = head.field_value(b"user-agent")
+        return b'%b" %d %d "%b" "%b" %.3f %b %b\n' % (
+            _escape(line),
+            answered.status,
+            answered.sent_bytes,
+            b"-" if referer is None else _escape(referer),
+            b"-" if agent is None else _escape(agent),
+            answered.duration_s,
+            answered.carried,
+            b"complete" if answered.is_complete else b"aborted",
+        )
+
+
+class JsonFormat:
+    """One JSON object per line."""
+
+    def peer(self, address: str) -> bytes:
+        """Return the opening and the address."""
+        return b'{"remote_addr": %b, "time": "' % json.dumps(address).encode()
+
+    def moment(self, second: int) -> bytes:
+        """Return the time in ISO 8601."""
+        return datetime.fromtimestamp(second, UTC).isoformat().encode() + b'", '
+
+    def rest(self, answered: Answered) -> bytes:
+        """Return the other members and the closing."""
+        head = answered.head
+        facts: dict[str, str | int | float | bool | None] = {}
+        if head is None:
+            facts["request"] = _text(answered.request_line)
+        else:
+            facts["method"] = _text(head.method)
+            facts["target"] = _text(head.request_target)
+            facts["protocol"] = f"HTTP/1.{head.minor_version}"
+            facts["host"] = _text(head.field_value(b"host"))
+            facts["referer"] = _text(head.field_value(b"referer"))
+            facts["user_agent"] = _text(head.field_value(b"user-agent"))
+        facts["status"] = answered.status
+        facts["bytes_sent"] = answered.sent_bytes
+        facts["duration_s"] = round(answered.duration_s, 6)
+        facts["carried"] = _text(answered.carried)
+        facts["complete"] = answered.is_complete
+        return json.dumps(facts).encode()[1:] + b"\n"
+
+
+class AccessLog:
+    """Collects lines and hands them to a file.
+
+    Attributes:
+        format: how a line looks.
+        extend: append three parts to the pending lines; a bound method of a list, to spare a call per request.
+        moment: the time part for `second`.
+        second: the second that `moment` was made for.
+    """
+
+    __slots__ = ("_file", "_parts", "extend", "format", "moment", "second")
+
+    def __init__(self, line_format: Format, file: LogFile) -> None:
+        """Write lines of `line_format` to `file`, which this log closes in the end."""
+        self.format = line_format
+        self._file = file
+        self._parts: list[bytes] = []
+        self.extend = self._parts.extend
+        self.second = -1
+        self.moment = b""
+
+    def turn(self, second: int) -> None:
+        """Make the time part for a new second."""
+        self.second = second
+        self.moment = self.format.moment(second)
+
+    def flush_if_due(self) -> None:
+        """Write when much is pending; called once per batch of events, so nothing is counted per line."""
+        if len(self._parts) >= PARTS_MAX:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand everything pending to the file."""
+        if self._parts:
+            lines = b"".join(self._parts)
+            self._parts.clear()
+            self._file.write(lines)
+
+    def close(self) -> None:
+        """Write what is pending and close the file."""
+        self.flush()
+        self._file.close()
+
+
+def _escape(value: bytes) -> bytes:
+    if _UNPRINTABLE.search(value) is None:
+        return value
+    return _UNPRINTABLE.sub(lambda match: b"\\x%02X" % match[0][0], value)
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", "backslashreplace")

@@ -1,0 +1,59 @@
+"""From a response to a plan: render the head once and decide what leaves together with it.
+
+Small content joins the head in one send. Whether the plan may be used again was decided by the handler alone
+(`Response.validity`); silence means no.
+"""
+
+from __future__ import annotations
+
+from chute.exchange import FieldLines, Response
+from chute.http1.encode import render_head_parts
+from chute.plan.plan import Plan
+from chute.semantics.messages import RequestHead
+from chute.transfer.source import bytes_in
+
+JOINED_BYTES_MAX = 64 * 1024
+"""Content in memory up to this size is copied behind the head; a larger one follows as a piece of its own."""
+
+NO_CONTENT = frozenset({204, 304})
+"""Statuses that never have content, and so no Content-Length (RFC 9110, 8.6)."""
+
+
+def compile_plan(response: Response, head: RequestHead | None, *, keeps_alive: bool) -> Plan:
+    """Prepare `response` for the request `head`.
+
+    Args:
+        response: what the handler answered; the plan takes it over.
+        head: the request, or None when it could not be parsed.
+        keeps_alive: whether the connection survives; says so in the head where the version does not.
+
+    Raises:
+        MisuseError: a field would split the response.
+    """
+    content_bytes = bytes_in(response.pieces)
+    fields: FieldLines = list(response.fields)
+    if response.status not in NO_CONTENT:
+        fields.append((b"Content-Length", b"%d" % content_bytes))
+    if not keeps_alive:
+        fields.append((b"Connection", b"close"))
+    elif head is not None and head.minor_version == 0:
+        fields.append((b"Connection", b"keep-alive"))
+    pieces = response.pieces
+    if head is not None and head.method == b"HEAD":
+        pieces, content_bytes = (), 0
+    joined = b""
+    if pieces and isinstance(pieces[0], bytes) and len(pieces[0]) <= JOINED_BYTES_MAX:
+        joined, pieces = pieces[0], pieces[1:]
+    plan = Plan(
+        response.status,
+        render_head_parts(response.status, fields),
+        joined,
+        pieces,
+        content_bytes,
+        keeps_alive=keeps_alive,
+        validity=response.validity,
+        owned=None if response.validity is not None else response,
+    )
+    if response.validity is not None:
+        response.release()
+    return plan

@@ -1,0 +1,155 @@
+"""A plan: everything that is needed to answer a request head again without looking at it.
+
+The head is rendered once, with a gap for the Date value; the gap is filled at most once per second. Content is
+either part of the same bytes (a small file: one `send` answers the request) or a span of an open file.
+
+Ownership. A plan that is used once owns its response, and with it the files, until `let_go` is called: by then the
+transfer holds references of its own. A reusable plan owns nothing: whoever stands behind its `Validity` keeps the
+file open, and may close it at any time; such a plan no longer holds. It is valid until `valid_until_s`, and after
+that for as long as its `Validity` confirms it.
+"""
+
+from __future__ import annotations
+
+from chute.exchange import Response, Validity
+from chute.semantics.messages import RequestHead
+from chute.transfer.source import CLOSED, FileSpan, Piece, bytes_in
+
+
+class Plan:
+    """One prepared answer.
+
+    Attributes:
+        status: the status code, for the log.
+        payload: head and, where it fits, content: the bytes of the first send, right for `second`.
+        payload_bytes: the length of `payload`, which no new Date changes.
+        head_bytes: how many of them are the head.
+        rest: pieces that follow the payload; empty when the payload is the whole answer.
+        content_bytes: bytes of content in payload and rest together.
+        second: the wall-clock second whose Date the payload carries.
+        keeps_alive: whether the connection may carry another exchange afterwards.
+        total_bytes: bytes of payload and rest.
+        span: the rest, if it is one span of a file; such a plan and one without a rest can leave at once.
+        is_quick: whether it can leave at once, and the connection goes on: the hot path's question.
+        valid_until_s: until when the plan can be used without asking its validity (monotonic seconds).
+    """
+
+    __slots__ = (
+        "_after_date",
+        "_before_date",
+        "_owned",
+        "_validity",
+        "content_bytes",
+        "head_bytes",
+        "is_quick",
+        "keeps_alive",
+        "payload",
+        "payload_bytes",
+        "rest",
+        "second",
+        "span",
+        "status",
+        "total_bytes",
+        "valid_until_s",
+    )
+
+    def __init__(
+        self,
+        status: int,
+        head: tuple[bytes, bytes],
+        content: bytes,
+        rest: tuple[Piece, ...],
+        content_bytes: int,
+        *,
+        keeps_alive: bool,
+        validity: Validity | None,
+        owned: Response | None = None,
+    ) -> None:
+        """Prepare an answer; see `plan.compile`, which makes them.
+
+        Args:
+            status: the status code.
+            head: what comes before the Date value and what comes after it.
+            content: content that leaves together with the head.
+            rest: pieces that follow.
+            content_bytes: all bytes of content.
+            keeps_alive: whether the connection survives the answer.
+            validity: what makes the plan reusable, or None for a plan that is used once.
+            owned: the response to release after a single use.
+        """
+        self.status = status
+        self._before_date = head[0]
+        self._after_date = head[1] + content
+        self._validity = validity
+        self._owned = owned
+        self.rest = rest
+        self.content_bytes = content_bytes
+        self.keeps_alive = keeps_alive
+        self.span = rest[0] if len(rest) == 1 and isinstance(rest[0], FileSpan) else None
+        self.is_quick = keeps_alive and (not rest or self.span is not None)
+        self.total_bytes = 0
+        self.valid_until_s = 0.0 if validity is None else validity.valid_until_s
+        self.second = -1
+        self.payload = b""
+        self.payload_bytes = 0
+        self.head_bytes = -len(content)
+
+    def render(self, second: int, date: bytes) -> None:
+        """Fill in the Date value of `second`; every Date is 29 bytes long, so lengths stay."""
+        self.payload = self._before_date + date + self._after_date
+        if self.second < 0:
+            self.payload_bytes = len(self.payload)
+            self.head_bytes += self.payload_bytes
+            self.total_bytes = self.payload_bytes + bytes_in(self.rest)
+        self.second = second
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether the plan may answer more than one request."""
+        return self._validity is not None
+
+    def still_holds(self, now_s: float) -> bool:
+        """Confirm the plan for another period, or return False: it has to be made anew."""
+        validity = self._validity
+        if validity is None or not validity.still_holds(now_s) or not self.has_open_files:
+            return False
+        self.valid_until_s = validity.valid_until_s
+        return True
+
+    @property
+    def has_open_files(self) -> bool:
+        """Whether every file that the plan sends from is still open."""
+        return not any(
+            isinstance(piece, FileSpan) and piece.file.fd == CLOSED for piece in self.rest
+        )
+
+    def let_go(self) -> None:
+        """Release what a plan that is used once has owned so far; no effect on a reusable one."""
+        owned, self._owned = self._owned, None
+        if owned is not None:
+            owned.release()
+
+    @property
+    def cost_bytes(self) -> int:
+        """About how much memory the plan holds, for the cache's bound."""
+        return 800 + 2 * (len(self._before_date) + len(self._after_date) + 29)
+
+
+class KnownHead:
+    """A request head that has been looked at: what it said, and the plan that answers it.
+
+    Attributes:
+        head: the parsed head, or None when it could not be parsed.
+        plan: the answer.
+        log_rest: the rest of the access-log line for a complete answer that took no time worth mentioning; made
+            on first use, None before.
+        request_line: what to show in the log when there is no head.
+    """
+
+    __slots__ = ("head", "log_rest", "plan", "request_line")
+
+    def __init__(self, head: RequestHead | None, plan: Plan) -> None:
+        self.head = head
+        self.plan = plan
+        self.log_rest: bytes | None = None
+        self.request_line = b""

@@ -1,0 +1,1 @@
+"""Files beneath a root as HTTP resources: index files, slash redirects, methods, media types."""

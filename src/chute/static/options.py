@@ -1,0 +1,26 @@
+"""What can be set about static files. `config` composes this; the defaults are the manual."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class StaticOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Options of a served folder, or of one shared file.
+
+    Attributes:
+        root: the folder that is served.
+        only: the one file name beneath `root` that is served, or None for all of them.
+        index: names tried, in order, when the target is a folder.
+        valid_s: for how long an open file and a prepared answer are taken for granted before the disk is asked
+            again (seconds; 0 asks for every request).
+        sendfile_min_bytes: files below it are kept in memory and leave in one call with their head.
+        open_files_max: how many files are kept open between requests.
+    """
+
+    root: str
+    only: str | None = None
+    index: tuple[str, ...] = ("index.html",)
+    valid_s: float = 1.0
+    sendfile_min_bytes: int = 8 * 1024
+    open_files_max: int = 1024
