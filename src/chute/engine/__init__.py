@@ -1,0 +1,1 @@
+"""Events: which socket can do something, and what its connection does with that. Knows no concrete handler."""

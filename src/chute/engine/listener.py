@@ -1,0 +1,124 @@
+"""A listening socket: where connections come from.
+
+Accepting is bounded per event, so that a burst of new connections cannot hold up those that exist. When descriptors
+run out, the listener rests instead of being told about the same connection over and over (a spin at 100 % CPU in
+libuv, ranch and others, T29): what waits in the kernel's queue is accepted after the pause.
+
+`TCP_NODELAY` is set on the listener, from which Linux copies it to accepted sockets: one system call per listener
+instead of one per connection. Heads and bodies are still joined, by `MSG_MORE`.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+from collections.abc import Callable
+
+from chute.engine.connection import Connection, Connections
+from chute.engine.limits import ACCEPT_PAUSE_S, ACCEPTS_PER_EVENT
+from chute.engine.service import Service
+
+logger = logging.getLogger("chute.engine")
+
+_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+CallLater = Callable[[float, Callable[[], None]], object]
+
+
+class Listener:
+    """Accepts connections from one listening socket; owns the socket."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        service: Service,
+        connections: Connections,
+        *,
+        call_later: CallLater,
+        on_exhausted: Callable[[], None],
+    ) -> None:
+        """Serve what arrives at `sock`, which is listening already.
+
+        Args:
+            sock: the listening socket.
+            service: answers requests.
+            connections: what all connections share.
+            call_later: runs a callback after some seconds.
+            on_exhausted: called when no descriptor is left, to give some back.
+        """
+        sock.settimeout(0)
+        self._socket = sock
+        self._service = service
+        self._connections = connections
+        self._call_later = call_later
+        self._on_exhausted = on_exhausted
+        self._is_paused = False
+        self._is_closed = False
+        self._is_unix = sock.family == getattr(socket, "AF_UNIX", None)
+
+    def start(self) -> None:
+        """Begin to accept."""
+        self._connections.bridge.poller.watch_listener(self._socket.fileno(), self)
+
+    def on_event(self, mask: int) -> None:
+        """Accept what waits, up to a bound."""
+        del mask
+        for _ in range(ACCEPTS_PER_EVENT):
+            try:
+                sock, address = self._socket.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _OUT_OF_RESOURCES:
+                    self._pause(error)
+                    return
+                continue  # the connection died in the queue (ECONNABORTED and its kin, accept(2))
+            self._admit(sock, "unix:" if self._is_unix else address[0])
+
+    def on_failure(self, error: Exception) -> None:
+        """Log a fault of our own; the listener goes on."""
+        logger.error("accepting failed: %s", error, exc_info=error)
+
+    def close(self) -> None:
+        """Stop accepting; the poller closes the socket after the batch."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._is_paused:
+            self._socket.close()
+        else:
+            self._connections.bridge.poller.retire(self._socket.fileno(), self._socket)
+
+    @property
+    def wants_read(self) -> bool:
+        """See `streams.Waiter`."""
+        return not (self._is_paused or self._is_closed)
+
+    @property
+    def wants_write(self) -> bool:
+        """See `streams.Waiter`."""
+        return False
+
+    def _admit(self, sock: socket.socket, peer: str) -> None:
+        sock.settimeout(0)
+        connection = Connection(sock, peer, self._service, self._connections)
+        try:
+            self._connections.bridge.poller.watch(connection.fd, connection)
+        except OSError as error:
+            # epoll_ctl(2): ENOSPC at fs.epoll.max_user_watches, ENOMEM.
+            connection.on_failure(error)
+
+    def _pause(self, error: OSError) -> None:
+        logger.warning(
+            "no connection can be accepted for %.2f s: %s", ACCEPT_PAUSE_S, error.strerror
+        )
+        self._is_paused = True
+        self._connections.bridge.poller.pause_listener(self._socket.fileno())
+        self._on_exhausted()
+        self._call_later(ACCEPT_PAUSE_S, self._resume)
+
+    def _resume(self) -> None:
+        if not self._is_closed:
+            self._is_paused = False
+            self.start()

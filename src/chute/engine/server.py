@@ -1,0 +1,103 @@
+"""One engine: an asyncio loop's share of connections, from the first accept to the last close."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+
+from chute.clock import Clock
+from chute.engine.bridge import Bridge
+from chute.engine.connection import Connections
+from chute.engine.limits import TIMER_RESOLUTION_S
+from chute.engine.listener import Listener
+from chute.engine.service import Service
+from chute.engine.timers import Timers
+from chute.middleware.access_log import AccessLog
+
+SWEEP_INTERVAL_S = 10.0
+"""How often files that are no longer asked for are given back."""
+
+
+class Server:
+    """Listeners, their connections, and the second hand that drives deadlines and logs."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        portable: bool,
+        access_log: AccessLog | None,
+        sweep: Callable[[], None],
+        on_exhausted: Callable[[], None],
+    ) -> None:
+        """Make a server for the running asyncio loop.
+
+        Args:
+            clock: the engine's clock.
+            portable: do without epoll.
+            access_log: flushed by this server; owned by the caller.
+            sweep: called now and then to give back what is not used.
+            on_exhausted: called when no descriptor is left.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._clock = clock
+        self._access_log = access_log
+        self._sweep = sweep
+        self._on_exhausted = on_exhausted
+        bridge = Bridge(self._loop, clock, portable=portable, after_batch=self._after_batch)
+        self._connections = Connections(bridge, Timers(clock.now_s, TIMER_RESOLUTION_S))
+        self._listeners: list[Listener] = []
+        self._tick_handle: asyncio.TimerHandle | None = None
+        self._swept_s = clock.now_s
+        self._flushed_second = clock.second
+
+    def start(self, sockets: Sequence[tuple[socket.socket, Service]]) -> None:
+        """Begin to accept from listening `sockets`, each answered by its service; takes the sockets over."""
+        for sock, service in sockets:
+            listener = Listener(
+                sock,
+                service,
+                self._connections,
+                call_later=self._loop.call_later,
+                on_exhausted=self._on_exhausted,
+            )
+            self._listeners.append(listener)
+            listener.start()
+        self._tick()
+
+    def stop(self) -> None:
+        """Close listeners and connections; answers on their way are cut and logged as aborted."""
+        if self._tick_handle is not None:
+            self._tick_handle.cancel()
+        for listener in self._listeners:
+            listener.close()
+        for connection in list(self._connections.open):
+            connection.abort()
+        bridge = self._connections.bridge
+        bridge.ready.clear()
+        bridge.finish_batch()
+        bridge.close()
+
+    @property
+    def connection_count(self) -> int:
+        """How many connections are open."""
+        return len(self._connections.open)
+
+    def _after_batch(self) -> None:
+        if self._access_log is not None:
+            self._access_log.flush_if_due()
+
+    def _tick(self) -> None:
+        """Meet deadlines and flush the log; runs a few times a second, and costs nothing worth naming."""
+        clock = self._clock
+        now_s = clock.refresh()
+        self._connections.timers.advance(now_s)
+        if now_s - self._swept_s >= SWEEP_INTERVAL_S:
+            self._swept_s = now_s
+            self._sweep()
+        if self._access_log is not None and clock.second != self._flushed_second:
+            self._flushed_second = clock.second
+            self._access_log.flush()
+        self._connections.bridge.finish_batch()
+        self._tick_handle = self._loop.call_later(TIMER_RESOLUTION_S, self._tick)
