@@ -1,0 +1,1 @@
+"""What a person types: each command builds one `Config` and runs it."""

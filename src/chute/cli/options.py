@@ -1,0 +1,53 @@
+"""Option declarations that commands share: their environment variables, types and wording."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+WORKERS_MAX = 1024
+
+
+def option(name: str, **attributes: Any) -> Callable[[Command], Command]:  # noqa: ANN401 - click's own
+    """Declare `--name`, which can also be set as the environment variable `CHUTE_NAME`."""
+    first_name = name.partition("/")[0]
+    variable = "CHUTE_" + first_name.removeprefix("--").replace("-", "_").upper()
+    return click.option(name, envvar=variable, show_envvar=True, **attributes)
+
+
+def seconds_option(
+    name: str, default: float, text: str, *, least: float = 0.1
+) -> Callable[[Command], Command]:
+    """Declare an option that is a time span in seconds."""
+    return option(
+        name,
+        type=click.FloatRange(min=least),
+        default=default,
+        show_default=True,
+        metavar="SECONDS",
+        help=text,
+    )
+
+
+def worker_count(context: click.Context, parameter: click.Parameter, value: str) -> int:
+    """Return the number of processes that `value` stands for: itself, or one per core for `auto`."""
+    if value == "auto":
+        return _cores()
+    count = int(value) if value.isascii() and value.isdigit() else 0
+    if not 1 <= count <= WORKERS_MAX:
+        raise click.BadParameter(
+            f"{value!r} is neither a number from 1 to {WORKERS_MAX} nor 'auto'", context, parameter
+        )
+    return count
+
+
+def _cores() -> int:
+    """Return the cores that this process may use, which in a container are fewer than the machine's."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,40 @@
+"""The whole configuration as one frozen value. Every command builds one; nothing else reaches `compose`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from chute.config.bind import Bind
+from chute.engine.limits import Limits
+from chute.static.options import StaticOptions
+
+LogFormat = Literal["combined", "json"]
+PollerChoice = Literal["auto", "portable"]
+
+LOG_OFF = "off"
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that can be set.
+
+    Attributes:
+        binds: where to listen.
+        static: what is served.
+        workers: processes that serve; each has an engine of its own.
+        access_log: a file, `-` for standard output, or `off`.
+        log_format: how a line of it looks.
+        sendfile: whether files from `sendfile_min_bytes` up are carried by sendfile(2).
+        poller: `auto` takes epoll where there is one; `portable` does without.
+        limits: bounds for peers.
+    """
+
+    binds: tuple[Bind, ...]
+    static: StaticOptions
+    workers: int = 1
+    access_log: str = "-"
+    log_format: LogFormat = "combined"
+    sendfile: bool = True
+    poller: PollerChoice = "auto"
+    limits: Limits = Limits()

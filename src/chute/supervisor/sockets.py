@@ -1,0 +1,184 @@
+"""Listening sockets: opened once, by the parent, before anything else happens.
+
+With several workers each gets a TCP socket of its own on the same port (`SO_REUSEPORT`), and the kernel spreads new
+connections over them. Unix sockets and inherited ones are shared: every worker waits on the same queue, exclusively,
+so that one connection wakes one worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+
+from chute.config.bind import Bind, FdBind, TcpBind, UnixBind
+from chute.engine.limits import LISTEN_BACKLOG
+from chute.errors import ConfigError
+
+
+class Listening:
+    """The sockets of one bind.
+
+    Attributes:
+        bind: what was asked for, with the real port where 0 was asked for.
+        sockets: one per worker; the same object repeated where workers share a queue.
+    """
+
+    __slots__ = ("bind", "sockets")
+
+    def __init__(self, bind: Bind, sockets: list[socket.socket]) -> None:
+        self.bind = bind
+        self.sockets = sockets
+
+    def close(self) -> None:
+        """Close every socket, and remove the name of a Unix one."""
+        for sock in self.sockets:
+            sock.close()
+        if isinstance(self.bind, UnixBind):
+            with contextlib.suppress(OSError):
+                os.unlink(self.bind.path)
+
+
+def open_listening(bind: Bind, workers: int) -> Listening:
+    """Open the sockets of `bind` for `workers` processes.
+
+    Raises:
+        ConfigError: the address is in use, not ours, or not permitted.
+    """
+    match bind:
+        case TcpBind():
+            return _open_tcp(bind, workers)
+        case UnixBind():
+            return Listening(bind, [_open_unix(bind)] * workers)
+        case FdBind():
+            return Listening(bind, [_adopt(bind)] * workers)
+
+
+def _open_tcp(bind: TcpBind, workers: int) -> Listening:
+    family, address = _resolve(bind)
+    shares_port = workers > 1 and hasattr(socket, "SO_REUSEPORT")
+    if shares_port and bind.port != 0:
+        # A port that another server of this user shares would be shared with us, silently. Asking once without
+        # SO_REUSEPORT finds that out.
+        _bind_tcp(bind, family, address, shares_port=False).close()
+    first = _bind_tcp(bind, family, address, shares_port=shares_port)
+    port = first.getsockname()[1]
+    real = TcpBind(bind.host, port)
+    address = (address[0], port)
+    sockets = [first] * workers
+    if shares_port:
+        others = (_bind_tcp(real, family, address, shares_port=True) for _ in range(workers - 1))
+        sockets = [first, *others]
+    for sock in sockets:
+        sock.listen(LISTEN_BACKLOG)
+    return Listening(real, sockets)
+
+
+def _resolve(bind: TcpBind) -> tuple[socket.AddressFamily, tuple[str, int]]:
+    if not bind.host:
+        family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+        return family, ("::" if family == socket.AF_INET6 else "0.0.0.0", bind.port)  # noqa: S104 - asked for
+    try:
+        found = socket.getaddrinfo(
+            bind.host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except (socket.gaierror, UnicodeError) as error:
+        raise ConfigError(
+            f"cannot listen at {bind}: no address is known for {bind.host!r}",
+            hint="use an address of this machine, for example 127.0.0.1",
+        ) from error
+    # "localhost" may come back as ::1 first; people expect the address that they know.
+    found.sort(key=lambda entry: entry[0] != socket.AF_INET)
+    family, _, _, _, address = found[0]
+    return family, (str(address[0]), bind.port)
+
+
+def _bind_tcp(
+    bind: TcpBind, family: socket.AddressFamily, address: tuple[str, int], *, shares_port: bool
+) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shares_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(bool(bind.host)))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.bind(address)
+    except OSError as error:
+        sock.close()
+        raise _explain(error, bind) from error
+    return sock
+
+
+def _open_unix(bind: UnixBind) -> socket.socket:
+    try:
+        status = os.lstat(bind.path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise _explain(error, bind) from error
+    else:
+        _clear_away(bind, status)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(bind.path)
+        sock.listen(LISTEN_BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise _explain(error, bind) from error
+    return sock
+
+
+def _clear_away(bind: UnixBind, status: os.stat_result) -> None:
+    """Remove a socket that nobody listens at any more; refuse to touch anything else (a link, too: T37)."""
+    if not stat.S_ISSOCK(status.st_mode):
+        raise ConfigError(
+            f"cannot listen at {bind}: something else has that name",
+            hint="choose another path, or remove what is there",
+        )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(bind.path)
+        except ConnectionRefusedError:
+            os.unlink(bind.path)
+            return
+        except OSError as error:
+            raise _explain(error, bind) from error
+    raise ConfigError(f"cannot listen at {bind}: a server is listening there already")
+
+
+def _adopt(bind: FdBind) -> socket.socket:
+    try:
+        sock = socket.socket(fileno=bind.fd)
+    except OSError as error:
+        raise _explain(error, bind) from error
+    if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        sock.detach()
+        raise ConfigError(
+            f"cannot listen at {bind}: the descriptor is no listening socket",
+            hint="whoever starts chute must call listen() on it",
+        )
+    if sock.family != getattr(socket, "AF_UNIX", None):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def _explain(error: OSError, bind: Bind) -> ConfigError:
+    hint = ""
+    reason = error.strerror or str(error)
+    if error.errno == errno.EADDRINUSE:
+        reason = "the address is in use"
+        if isinstance(bind, TcpBind):
+            hint = f"stop the other server, or try --bind {TcpBind(bind.host, bind.port + 1)}"
+    elif error.errno in (errno.EACCES, errno.EPERM):
+        hint = "ports below 1024 need a privilege; try one from 8000 up"
+        if isinstance(bind, UnixBind):
+            hint = "choose a folder that this user may write to"
+    elif error.errno == errno.EADDRNOTAVAIL:
+        hint = "use an address of this machine, or :PORT for all of them"
+    elif error.errno == errno.ENOENT:
+        hint = "the folder of the socket must exist"
+    return ConfigError(f"cannot listen at {bind}: {reason}", hint=hint)

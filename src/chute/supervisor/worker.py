@@ -1,0 +1,49 @@
+"""One serving process: an asyncio loop with one engine in it, until a signal ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Sequence
+
+from chute.compose import Composed
+from chute.config.model import Config
+
+logger = logging.getLogger("chute")
+
+
+def run_worker(
+    config: Config, sockets: Sequence[socket.socket], *, parent_alive_fd: int | None = None
+) -> None:
+    """Serve at `sockets` until SIGTERM or SIGINT; answers on their way are then cut.
+
+    Args:
+        config: what to serve.
+        sockets: listening sockets of this worker; taken over.
+        parent_alive_fd: the reading end of a pipe that the parent holds; its end means that the parent is gone.
+
+    Raises:
+        ConfigError: something that the configuration names cannot be opened.
+    """
+    asyncio.run(_serve(config, sockets, parent_alive_fd))
+
+
+async def _serve(
+    config: Config, sockets: Sequence[socket.socket], parent_alive_fd: int | None
+) -> None:
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    if parent_alive_fd is not None:
+        loop.add_reader(parent_alive_fd, stopped.set)
+    composed = Composed(config)
+    try:
+        composed.start(sockets)
+        await stopped.wait()
+    finally:
+        if parent_alive_fd is not None:
+            loop.remove_reader(parent_alive_fd)
+        composed.stop()
