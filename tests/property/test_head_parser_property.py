@@ -104,7 +104,7 @@ def outcome(parser: HeadParser, data: bytes) -> list[object]:
         head = parser.parse(data)
     except PeerError as error:
         return [error.status_hint, str(error)]
-    return [getattr(head, name) for name in RequestHead.__slots__]
+    return [getattr(head, name.lstrip("_")) for name in RequestHead.__slots__]
 
 
 def check(data: bytes) -> None:
@@ -173,6 +173,6 @@ def test_plain_path_agrees_with_the_exact_one(data: list[bytes]):
         PAST.parse(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         plain = PAST._parse_plain(head)
         if plain is not None:
-            facts = [getattr(plain, name) for name in RequestHead.__slots__]
+            facts = [getattr(plain, name.lstrip("_")) for name in RequestHead.__slots__]
             exact = HeadParser()._parse_exactly(head)
-            assert facts == [getattr(exact, name) for name in RequestHead.__slots__]
+            assert facts == [getattr(exact, name.lstrip("_")) for name in RequestHead.__slots__]

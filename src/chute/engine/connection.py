@@ -20,11 +20,11 @@ import logging
 import socket
 
 from chute.clock import monotonic_s
-from chute.engine.bridge import Bridge
+from chute.engine.connections import Connections
 from chute.engine.limits import LINGER_BYTES_MAX, RECEIVE_BYTES, STEPS_PER_TURN
-from chute.engine.service import NO_TIME_S, Service
+from chute.engine.service import HEAD_END, NO_TIME_S, Service
 from chute.engine.states import State
-from chute.engine.timers import NEVER, Timers
+from chute.engine.timers import NEVER
 from chute.errors import FileShrank, PeerError, PeerGone, TransferError
 from chute.http1.framing import BodyDecoder, decoder_for
 from chute.http1.unfinished import check_unfinished
@@ -33,23 +33,10 @@ from chute.streams import FAILED, HUNG_UP, PEER_FINISHED, READABLE, WRITABLE
 from chute.transfer.outbox import BUFFER, SENDFILE, Outbox
 from chute.transfer.progress import Progress
 from chute.transfer.sendfile import send_with_head
-from chute.transfer.source import CLOSED
 
 logger = logging.getLogger("chute.engine")
 
 _READABLE_AND_WRITABLE = READABLE | WRITABLE
-_HEAD_END = b"\r\n\r\n"
-
-
-class Connections:
-    """What the connections of one engine share beside their service: timers, poller, and the set of them all."""
-
-    __slots__ = ("bridge", "open", "timers")
-
-    def __init__(self, bridge: Bridge, timers: Timers) -> None:
-        self.bridge = bridge
-        self.timers = timers
-        self.open: set[Connection] = set()
 
 
 class Connection:
@@ -122,60 +109,31 @@ class Connection:
 
     # ------------------------------------------------------------------ what the engine calls
 
-    def on_event(self, mask: int) -> None:  # noqa: C901 - the hot path, kept in one frame
+    def on_event(self, mask: int) -> None:
         """React to a change of readiness."""
-        if self._is_idle and mask == _READABLE_AND_WRITABLE:
-            # Hot: bench "1 KiB". See the module's docstring.
-            try:
-                data = self._recv(RECEIVE_BYTES)
-            except BlockingIOError:
-                return
-            except OSError:
-                self._close()
-                return
-            service = self._service
-            known = service.known_heads.young.get(data)
-            if known is not None and known.log_rest is not None:
-                plan = known.plan
-                clock = service.clock
-                now_s = clock.now_s
-                if (
-                    plan.is_quick
-                    and plan.second == clock.second
-                    and now_s < plan.valid_until_s
-                    and (plan.span is None or plan.span.file.fd != CLOSED)
-                ):
-                    self._started_s = now_s
-                    sent = self._send_at_once(plan)
-                    if sent != plan.total_bytes:
-                        self._is_idle = False
-                        self._begin_carrying(known, sent)
-                        self._run()
-                        return
-                    started_s, clock.now_s = now_s, monotonic_s()
-                    now_s = clock.now_s
-                    log = service.access_log
-                    if log is not None:
-                        if now_s - started_s < NO_TIME_S:
-                            log.extend((self._log_peer, log.moment, known.log_rest))
-                        else:
-                            self._note(known, sent, BUFFER if plan.span is None else SENDFILE)
-                    self.deadline_s = now_s + service.limits.keep_alive_timeout_s
-                    if self.deadline_s < self.slot_s:
-                        self._connections.timers.schedule(self)
-                    return
+        if not self._is_idle or mask != _READABLE_AND_WRITABLE:
+            self._on_change(mask)
+            return
+        # Hot: bench "1 KiB" and "1 KiB, unique heads". See the module's docstring.
+        try:
+            data = self._recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._close()
+            return
+        service = self._service
+        known = service.known_heads.young.get(data)
+        if known is None or not known.plan.is_fresh(service.clock):
+            known = service.look_at(data)
+        if known is not None and known.is_quick:
+            self._answer_at_once(known)
+            return
+        self._is_idle = False
+        if known is None:
             self._take_in(data)
         else:
-            if mask & (PEER_FINISHED | HUNG_UP | FAILED):
-                self._peer_has_finished = True
-                self._may_read = True
-            elif mask & READABLE:
-                self._may_read = True
-            if self._is_queued:
-                return
-            if self.state is State.CARRYING and not mask & (WRITABLE | HUNG_UP | FAILED):
-                return
-        self._is_idle = False
+            self._start(known)
         self._run()
 
     def resume(self) -> None:
@@ -216,6 +174,46 @@ class Connection:
         return not self._is_queued and self.state is State.CARRYING
 
     # ------------------------------------------------------------------ steps
+
+    def _on_change(self, mask: int) -> None:
+        """Remember what has become possible, and go on if that is what was waited for."""
+        if mask & (PEER_FINISHED | HUNG_UP | FAILED):
+            self._peer_has_finished = True
+            self._may_read = True
+        elif mask & READABLE:
+            self._may_read = True
+        if self._is_queued:
+            return
+        if self.state is State.CARRYING and not mask & (WRITABLE | HUNG_UP | FAILED):
+            return
+        self._is_idle = False
+        self._run()
+
+    def _answer_at_once(self, known: KnownHead) -> None:
+        """Answer an idle connection whose one request has been read whole, in one go if that goes."""
+        service = self._service
+        plan = known.plan
+        clock = service.clock
+        self._started_s = started_s = clock.now_s
+        sent = self._send_at_once(plan)
+        if sent != plan.total_bytes:
+            self._is_idle = False
+            self._begin_carrying(known, sent)
+            self._run()
+            return
+        if plan.owned is not None:
+            plan.let_go()
+        clock.now_s = now_s = monotonic_s()
+        log = service.access_log
+        if log is not None:
+            rest = known.log_rest
+            if rest is not None and now_s - started_s < NO_TIME_S:
+                log.extend((self._log_peer, log.moment, rest))
+            else:
+                self._note(known, sent, BUFFER if plan.span is None else SENDFILE)
+        self.deadline_s = deadline_s = now_s + service.limits.keep_alive_timeout_s
+        if deadline_s < self.slot_s:
+            self._connections.timers.schedule(self)
 
     def _run(self) -> None:
         """Take steps until one has to wait, or the turn is over."""
@@ -285,9 +283,9 @@ class Connection:
             return False
         if buffer.startswith(b"\r\n"):  # one empty line is forgiven (RFC 9112, 2.2)
             buffer = self._buffer = buffer[2:]
-        end = buffer.find(_HEAD_END) + len(_HEAD_END)
+        end = buffer.find(HEAD_END) + len(HEAD_END)
         service = self._service
-        if end < len(_HEAD_END):
+        if end < len(HEAD_END):
             try:
                 check_unfinished(
                     buffer,
@@ -300,22 +298,21 @@ class Connection:
             return False
         raw_head = buffer if end == len(buffer) else buffer[:end]
         self._buffer = buffer[end:]
+        self._start(service.recall(raw_head) or service.answer(raw_head))
+        return True
+
+    def _start(self, known: KnownHead) -> None:
+        """Begin the exchange that a head has opened."""
+        service = self._service
         self._started_s = service.clock.now_s
-        known = service.recall(raw_head) or service.answer(raw_head)
         head = known.head
-        if head is None:
-            known.request_line = raw_head[: raw_head.find(b"\r\n")]
-        elif known.plan.keeps_alive and head.has_content:
+        if head is not None and known.plan.keeps_alive and head.has_content:
             self._content = decoder_for(head, service.limits.content_bytes_max)
         self._begin(known)
-        return True
 
     def _refuse(self, error: PeerError) -> None:
         """Answer a peer that broke the protocol; nothing it sent is read as a request any more."""
-        known = self._service.refuse(error)
-        known.request_line = self._buffer[:200].split(b"\r\n", 1)[0]
-        self._started_s = self._service.clock.now_s
-        self._begin(known)
+        self._start(self._service.refuse(error, self._buffer))
 
     def _begin(self, known: KnownHead) -> None:
         plan = known.plan

@@ -15,7 +15,8 @@ import logging
 import socket
 from collections.abc import Callable
 
-from chute.engine.connection import Connection, Connections
+from chute.engine.connection import Connection
+from chute.engine.connections import Connections
 from chute.engine.limits import ACCEPT_PAUSE_S, ACCEPTS_PER_EVENT
 from chute.engine.service import Service
 

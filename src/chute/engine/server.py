@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from chute.clock import Clock
 from chute.engine.bridge import Bridge
-from chute.engine.connection import Connections
+from chute.engine.connections import Connections
 from chute.engine.limits import TIMER_RESOLUTION_S
 from chute.engine.listener import Listener
 from chute.engine.service import Service

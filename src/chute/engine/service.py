@@ -45,6 +45,12 @@ PlanKey = tuple[object, ...]
 KNOWN_HEAD_COST_BYTES = 1200
 """What a remembered head costs beside its bytes: the objects, the parsed field lines, the log line."""
 
+HEAD_END = b"\r\n\r\n"
+"""The end of the last field line and the blank line (RFC 9112, 2.1)."""
+
+REQUEST_LINE_LOGGED_MAX = 200
+"""Bytes of a request that could not be parsed that are shown in the log."""
+
 NO_TIME_S = 0.0005
 """A duration below it is logged as 0.000, so that such a log line can be made in advance."""
 
@@ -91,7 +97,7 @@ class Service:
             entries_max=PLANS_MAX, bytes_max=PLANS_BYTES_MAX
         )
         self._handler = handler
-        self._depends_on = depends_on | {b"host"}
+        self._depends_on = depends_on
         self._parser = HeadParser(
             target_bytes_max=limits.target_bytes_max,
             head_bytes_max=limits.head_bytes_max,
@@ -106,7 +112,7 @@ class Service:
         Everything that was prepared under the old rules is dropped; answers on their way are not touched.
         """
         self._handler = handler
-        self._depends_on = depends_on | {b"host"}
+        self._depends_on = depends_on
         self.known_heads.clear()
         self._plans.clear()
 
@@ -135,6 +141,20 @@ class Service:
         known_heads.discard(raw_head)
         return None
 
+    def look_at(self, data: bytes) -> KnownHead | None:
+        """Return the answer to `data`, rendered for this second, or None if `data` is not one whole head."""
+        if (
+            not data.endswith(HEAD_END)
+            or data.find(HEAD_END) != len(data) - len(HEAD_END)
+            or data.startswith(b"\r")
+            or len(data) == RECEIVE_BYTES
+        ):
+            return None
+        known = self.recall(data) or self.answer(data)
+        if known.plan.second != self.clock.second:
+            self.render(known.plan)
+        return known
+
     def confirm(self, plan: Plan) -> bool:
         """Whether `plan` may still be used; asks its validity when its time is up."""
         now_s = self.clock.now_s
@@ -147,7 +167,7 @@ class Service:
         try:
             head = self._parser.parse(raw_head)
         except PeerError as error:
-            return self.refuse(error)
+            return self.refuse(error, raw_head)
         is_repeatable = head.method in (b"GET", b"HEAD") and not (
             head.has_content or head.expects_continue
         )
@@ -165,10 +185,12 @@ class Service:
             self.known_heads.offer(raw_head, known, len(raw_head) + KNOWN_HEAD_COST_BYTES)
         return known
 
-    def refuse(self, error: PeerError, accept: bytes | None = None) -> KnownHead:
-        """Return the answer to a peer that broke the protocol; the connection ends with it."""
-        response = with_page(failure(error.status_hint, _sentence(error)), accept)
-        return KnownHead(None, compile_plan(response, None, keeps_alive=False))
+    def refuse(self, error: PeerError, received: bytes) -> KnownHead:
+        """Return the answer to a peer that broke the protocol by `received`; the connection ends with it."""
+        response = with_page(failure(error.status_hint, _sentence(error)), None)
+        known = KnownHead(None, compile_plan(response, None, keeps_alive=False))
+        known.request_line = received[:REQUEST_LINE_LOGGED_MAX].split(b"\r\n", 1)[0]
+        return known
 
     def note(
         self,
@@ -216,14 +238,18 @@ class Service:
             log.extend((peer, log.moment, rest))
 
     def _key(self, head: RequestHead) -> PlanKey:
+        fields = head.fields
         depends_on = self._depends_on
-        return (
+        common = (
             head.method,
             head.request_target,
             head.minor_version,
             head.wants_close,
-            *[line for line in head.field_lines if line[0] in depends_on],
+            fields.get(b"host"),
         )
+        if depends_on.isdisjoint(fields):
+            return common
+        return (*common, *[(name, fields.get(name)) for name in depends_on])
 
     def _make_plan(self, head: RequestHead) -> Plan:
         accept = head.field_value(b"accept")

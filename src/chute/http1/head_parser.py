@@ -165,7 +165,7 @@ class HeadParser:
             self._feed(head)
             # Trailing white space is the one thing that llhttp leaves in a value. Both iterables
             # run over one dict, and a keyword to say so would cost 0.2 us.
-            lines = list(zip(map(self._name_of, fields), map(bytes.rstrip, fields.values())))  # noqa: B905
+            single = dict(zip(map(self._name_of, fields), map(bytes.rstrip, fields.values())))  # noqa: B905
             method, target, rest = head.split(b" ", 2)
         except (HttpParserError, HttpParserUpgrade, KeyError, ValueError):
             self._feed = HttpRequestParser(self._callbacks).feed_data
@@ -173,7 +173,7 @@ class HeadParser:
         # One LF per field line, one for the request line, one for the blank line: fewer fields than
         # that means that a name was repeated, or that the bytes held more than one head. llhttp has
         # refused every LF without its CR.
-        count = len(lines)
+        count = len(single)
         host = fields.get(b"Host")
         if host is None:
             host = fields.get(b"host")
@@ -191,7 +191,7 @@ class HeadParser:
             and fields.get(b"Connection", b"keep-alive") in _PERSISTENT
             and fields.get(b"connection", b"keep-alive") in _PERSISTENT
         ):
-            return RequestHead(method, target, 1, lines)
+            return RequestHead(method, target, 1, None, fields=single)
         self._feed = HttpRequestParser(self._callbacks).feed_data
         return None
 

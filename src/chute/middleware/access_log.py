@@ -23,6 +23,9 @@ from chute.semantics.messages import RequestHead
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
+_PRINTABLE = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\')
+"""What needs no escape. Deleting it from a line and looking at what is left takes a tenth of a search."""
+
 _UNPRINTABLE = re.compile(rb"[^ !#-\[\]-~]")
 
 PARTS_MAX = 3 * 1024
@@ -81,17 +84,19 @@ class CombinedFormat:
         """Return request line, status, bytes, referer, user agent and the three columns of our own."""
         head = answered.head
         if head is None:
-            line, referer, agent = answered.request_line, None, None
+            line, referer, agent = answered.request_line, b"-", b"-"
         else:
             line = b"%b %b HTTP/1.%d" % (head.method, head.request_target, head.minor_version)
-            referer = head.field_value(b"referer")
-            agent = head.field_value(b"user-agent")
+            referer = head.fields.get(b"referer", b"-")
+            agent = head.fields.get(b"user-agent", b"-")
+        if (line + referer + agent).translate(None, _PRINTABLE):
+            line, referer, agent = _escape(line), _escape(referer), _escape(agent)
         return b'%b" %d %d "%b" "%b" %.3f %b %b\n' % (
-            _escape(line),
+            line,
             answered.status,
             answered.sent_bytes,
-            b"-" if referer is None else _escape(referer),
-            b"-" if agent is None else _escape(agent),
+            referer,
+            agent,
             answered.duration_s,
             answered.carried,
             b"complete" if answered.is_complete else b"aborted",
@@ -175,8 +180,6 @@ class AccessLog:
 
 
 def _escape(value: bytes) -> bytes:
-    if _UNPRINTABLE.search(value) is None:
-        return value
     return _UNPRINTABLE.sub(lambda match: b"\\x%02X" % match[0][0], value)
 
 

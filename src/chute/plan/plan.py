@@ -11,6 +11,7 @@ that for as long as its `Validity` confirms it.
 
 from __future__ import annotations
 
+from chute.clock import Clock
 from chute.exchange import Response, Validity
 from chute.semantics.messages import RequestHead
 from chute.transfer.source import CLOSED, FileSpan, Piece, bytes_in
@@ -31,18 +32,19 @@ class Plan:
         total_bytes: bytes of payload and rest.
         span: the rest, if it is one span of a file; such a plan and one without a rest can leave at once.
         is_quick: whether it can leave at once, and the connection goes on: the hot path's question.
+        owned: the response that `let_go` releases, or None.
         valid_until_s: until when the plan can be used without asking its validity (monotonic seconds).
     """
 
     __slots__ = (
         "_after_date",
         "_before_date",
-        "_owned",
         "_validity",
         "content_bytes",
         "head_bytes",
         "is_quick",
         "keeps_alive",
+        "owned",
         "payload",
         "payload_bytes",
         "rest",
@@ -81,7 +83,7 @@ class Plan:
         self._before_date = head[0]
         self._after_date = head[1] + content
         self._validity = validity
-        self._owned = owned
+        self.owned = owned
         self.rest = rest
         self.content_bytes = content_bytes
         self.keeps_alive = keeps_alive
@@ -102,6 +104,14 @@ class Plan:
             self.head_bytes += self.payload_bytes
             self.total_bytes = self.payload_bytes + bytes_in(self.rest)
         self.second = second
+
+    def is_fresh(self, clock: Clock) -> bool:
+        """Whether the plan can be used as it is: nothing to confirm and nothing to render."""
+        return (
+            self.second == clock.second
+            and clock.now_s < self.valid_until_s
+            and (self.span is None or self.span.file.fd != CLOSED)
+        )
 
     @property
     def is_reusable(self) -> bool:
@@ -125,7 +135,7 @@ class Plan:
 
     def let_go(self) -> None:
         """Release what a plan that is used once has owned so far; no effect on a reusable one."""
-        owned, self._owned = self._owned, None
+        owned, self.owned = self.owned, None
         if owned is not None:
             owned.release()
 
@@ -143,13 +153,15 @@ class KnownHead:
         plan: the answer.
         log_rest: the rest of the access-log line for a complete answer that took no time worth mentioning; made
             on first use, None before.
+        is_quick: whether the connection has nothing to do but to send the plan at once.
         request_line: what to show in the log when there is no head.
     """
 
-    __slots__ = ("head", "log_rest", "plan", "request_line")
+    __slots__ = ("head", "is_quick", "log_rest", "plan", "request_line")
 
     def __init__(self, head: RequestHead | None, plan: Plan) -> None:
         self.head = head
         self.plan = plan
         self.log_rest: bytes | None = None
         self.request_line = b""
+        self.is_quick = plan.is_quick and head is not None and not head.has_content

@@ -74,16 +74,9 @@ def evaluate(
             void.
         now: seconds since 1970, which decides only the century of an obsolete rfc850-date.
     """
-    found: dict[bytes, bytes] | None = None
-    # Hot: every request that misses the plan cache passes here and nearly none has a precondition,
-    # so the dictionary is made by the first one; 10 field lines cost 0.3 us.
-    for name, value in head.field_lines:
-        if name in _PRECONDITION_FIELDS:
-            if found is None:
-                found = {name: value}
-            else:
-                found[name] = found[name] + b", " + value if name in found else value
-    if found is None or head.method in _METHODS_WITHOUT_REPRESENTATION:
+    found = head.fields
+    # Hot: every request that misses the plan cache passes here, and nearly none has a precondition.
+    if _PRECONDITION_FIELDS.isdisjoint(found) or head.method in _METHODS_WITHOUT_REPRESENTATION:
         return Outcome.PROCEED
 
     is_retrieval = head.method in _SAFE_RETRIEVALS

@@ -22,7 +22,7 @@ def status_of(parser: HeadParser, head: bytes) -> int:
 
 
 def facts(head: RequestHead) -> list[object]:
-    return [getattr(head, name) for name in RequestHead.__slots__]
+    return [getattr(head, name.lstrip("_")) for name in RequestHead.__slots__]
 
 
 def test_target_of_the_longest_length_passes():
