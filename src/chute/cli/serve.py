@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 
@@ -168,11 +169,11 @@ def run(config: Config) -> None:
             listening.append(open_listening(bind, config.workers))  # noqa: PERF401 - closed below if one fails
         if config.access_log not in (STANDARD_OUTPUT, LOG_OFF):
             LogFile(config.access_log).close()  # find out now, and not in each worker
-        show_panel(config, listening)
+        on_ready = functools.partial(show_panel, config, listening)
         if config.workers == 1:
-            run_worker(config, [each.sockets[0] for each in listening])
+            run_worker(config, [each.sockets[0] for each in listening], on_ready=on_ready)
         else:
-            Master(config, listening).run()
+            Master(config, listening).run(on_ready)
     finally:
         for each in listening:
             each.close()

@@ -42,7 +42,7 @@ logger = logging.getLogger("chute.engine")
 
 PlanKey = tuple[object, ...]
 
-KNOWN_HEAD_COST_BYTES = 1200
+KNOWN_HEAD_COST_BYTES = 2500
 """What a remembered head costs beside its bytes: the objects, the parsed field lines, the log line."""
 
 HEAD_END = b"\r\n\r\n"

@@ -152,8 +152,7 @@ class OpenFiles:
             entry = self._old.pop(name, None)
             if entry is None:
                 entry = Entry(name, self._open(name), self._clock.now_s + self._valid_s)
-                if isinstance(entry.found, OpenFile):
-                    self._admit(entry)
+                self._keep(entry)
                 return entry
             self._admit(entry)
         self.refresh(entry)
@@ -169,8 +168,7 @@ class OpenFiles:
             else:
                 self._forget(entry)
                 entry.found = self._open(entry.name)
-                if isinstance(entry.found, OpenFile):
-                    self._admit(entry)
+                self._keep(entry)
             entry.valid_until_s = now_s + self._valid_s
         return entry.found
 
@@ -190,6 +188,12 @@ class OpenFiles:
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
+
+    def _keep(self, entry: Entry) -> None:
+        """Remember an entry that leads to a file; one whose size lied has nothing in it that could be confirmed."""
+        found = entry.found
+        if isinstance(found, OpenFile) and found.entity_tag is not None:
+            self._admit(entry)
 
     def _admit(self, entry: Entry) -> None:
         if len(self._young) >= self._generation_max:

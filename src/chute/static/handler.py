@@ -67,7 +67,7 @@ class StaticHandler:
             clock,
             valid_s=options.valid_s,
             entries_max=options.open_files_max,
-            content_bytes_max=options.sendfile_min_bytes - 1,
+            content_bytes_max=max(0, options.sendfile_min_bytes - 1),
         )
         self._index = [os.fsencode(name) for name in options.index]
         self._only = None if options.only is None else os.fsencode(options.only)

@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from chute.clock import monotonic_s
 from chute.config.model import Config
@@ -47,11 +47,16 @@ class Master:
         self._due: dict[int, float] = {}
         self._alive_read, self._alive_write = os.pipe()
 
-    def run(self) -> None:
-        """Run the workers until SIGTERM or SIGINT, and return when all of them have ended."""
+    def run(self, on_ready: Callable[[], None]) -> None:
+        """Run the workers until SIGTERM or SIGINT, and return when all of them have ended.
+
+        Args:
+            on_ready: called when the workers are started and signals are heeded.
+        """
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         for slot in range(self._config.workers):
             self._start(slot)
+        on_ready()
         while not self._wait_once():
             pass
         self._stop()

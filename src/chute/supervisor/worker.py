@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from chute.compose import Composed
 from chute.config.model import Config
@@ -15,23 +15,31 @@ logger = logging.getLogger("chute")
 
 
 def run_worker(
-    config: Config, sockets: Sequence[socket.socket], *, parent_alive_fd: int | None = None
+    config: Config,
+    sockets: Sequence[socket.socket],
+    *,
+    on_ready: Callable[[], None] | None = None,
+    parent_alive_fd: int | None = None,
 ) -> None:
     """Serve at `sockets` until SIGTERM or SIGINT; answers on their way are then cut.
 
     Args:
         config: what to serve.
         sockets: listening sockets of this worker; taken over.
+        on_ready: called when requests are answered and signals are heeded.
         parent_alive_fd: the reading end of a pipe that the parent holds; its end means that the parent is gone.
 
     Raises:
         ConfigError: something that the configuration names cannot be opened.
     """
-    asyncio.run(_serve(config, sockets, parent_alive_fd))
+    asyncio.run(_serve(config, sockets, on_ready, parent_alive_fd))
 
 
 async def _serve(
-    config: Config, sockets: Sequence[socket.socket], parent_alive_fd: int | None
+    config: Config,
+    sockets: Sequence[socket.socket],
+    on_ready: Callable[[], None] | None,
+    parent_alive_fd: int | None,
 ) -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
@@ -42,6 +50,8 @@ async def _serve(
     composed = Composed(config)
     try:
         composed.start(sockets)
+        if on_ready is not None:
+            on_ready()
         await stopped.wait()
     finally:
         if parent_alive_fd is not None:

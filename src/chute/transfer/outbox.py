@@ -72,13 +72,14 @@ class Outbox:
         """
         self._fd = fd
         self._send = send
-        self._pieces = deque(pieces)
+        # An empty last piece would never lift the MSG_MORE of the one before it.
+        self._pieces = deque(piece for piece in pieces if size_of(piece) > 0)
         self._offset = 0
         self._total = bytes_in(pieces)
         self._copy_reason = copy_reason
         self.carried = BUFFER
         self.sent = already_sent
-        for piece in pieces:
+        for piece in self._pieces:
             if isinstance(piece, FileSpan):
                 piece.file.acquire()
         self._skip(already_sent)
