@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from chute.clock import Clock
-from chute.engine.limits import BATCHES_PER_WAKE
+from chute.engine.limits import BATCHES_PER_WAKE, IDLE_WAKES_MAX
 from chute.engine.poller import EpollPoller
 from chute.engine.portable import PortablePoller
 from chute.streams import Waiter
@@ -60,6 +60,7 @@ class Bridge:
         self._clock = clock
         self._after_batch = after_batch
         self._is_scheduled = False
+        self._idle_wakes = 0
         self.ready: deque[Resumable] = deque()
         self.poller: EpollPoller | PortablePoller
         if portable or not hasattr(select, "epoll"):
@@ -84,14 +85,19 @@ class Bridge:
     def _drain(self, poller: EpollPoller) -> None:
         """Handle batches until nothing is ready, or until the others in the loop should have a turn."""
         ready = self.ready
+        made_progress = bool(ready)
         for _ in range(BATCHES_PER_WAKE):
             self._clock.refresh()
             events = poller.dispatch()
+            made_progress = made_progress or events > 0
             if ready:
                 self._resume_each_once()
             self.finish_batch()
             if not events and not ready:
-                return
+                break
+        # A wake for nothing happens (a socket was closed in between); a row of them is a spin.
+        self._idle_wakes = 0 if made_progress else self._idle_wakes + 1
+        assert self._idle_wakes < IDLE_WAKES_MAX, "the engine is woken, and finds nothing to do"
         if ready:
             self._schedule_rest()
 

