@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from unittest import mock
 
 import pytest
-from carrying import AGAIN, SOCKET_FD, PlayedSocket, failing
 from hypothesis import event, given
 from hypothesis import strategies as st
 
+from carrying import AGAIN, SOCKET_FD, PlayedSocket, failing
 from chute.errors import PeerGone
 from chute.transfer import sendfile
 from chute.transfer.outbox import Outbox
@@ -119,13 +119,18 @@ def test_outbox_that_loses_its_peer_says_how_far_it_came(
     file, pieces = made(fd, drawn)
     with mock.patch.object(os, "sendfile", played.sendfile):
         outbox = Outbox(SOCKET_FD, played.send, pieces, copy_reason=copy_reason)
+        error = None
         try:
             run(outbox, played, budgets, 0)
-        except PeerGone as error:
-            event("lost")
-            assert error.sent == len(played.accepted)
-            assert played.calls[-1][3] is error.__cause__
+        except PeerGone as caught:
+            error = caught
             outbox.abandon()
+    event("complete" if error is None else "lost")
+    if error is None:
+        assert played.accepted == expected
+    else:
+        assert error.sent == len(played.accepted)
+        assert played.calls[-1][3] is error.__cause__
     assert expected.startswith(played.accepted)
     assert outbox.held_files() == []
     file.release()

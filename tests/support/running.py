@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 TIMEOUT_S = 10.0
 _ADDRESS = re.compile(r" at (?:http://(?P<host>[^/]+):(?P<port>\d+)/|unix:(?P<path>\S+))")
@@ -43,7 +44,9 @@ class Reply:
         return any(line_name == name.lower() for line_name, _ in self.fields)
 
     def get(self, name: str) -> str | None:
-        return self[name] if name in self else None
+        if name not in self:
+            return None
+        return self[name]
 
 
 class Wire:
@@ -110,7 +113,7 @@ class Wire:
     def close(self) -> None:
         self.sock.close()
 
-    def __enter__(self) -> Wire:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -226,14 +229,15 @@ def start_chute(
         for kind, value in (limits or {}).items():
             resource.setrlimit(kind, (value, value))
 
+    command = [sys.executable, "-m", "chute", "serve", str(folder), "--bind", bind]
+    command += ["--access-log", str(access_log), *options]
     with error_log.open("wb") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "chute", "serve", str(folder), "--bind", bind]
-            + ["--access-log", str(access_log), *options],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=errors,
             stderr=errors,
-            preexec_fn=apply_limits if limits else None,
+            preexec_fn=apply_limits if limits else None,  # noqa: PLW1509 - no thread of ours holds a lock here
         )
     give_up = time.monotonic() + TIMEOUT_S
     while (match := _ADDRESS.search(error_log.read_text())) is None:

@@ -146,8 +146,6 @@ class Outbox:
     def _step_file(self, span: FileSpan, budget: int) -> int:
         offset = span.offset + self._offset
         count = min(span.count - self._offset, budget)
-        if count == 0:
-            return 0
         if self._copy_reason is None:
             try:
                 moved = sendfile.send_step(self._fd, span.file.fd, offset, count)
