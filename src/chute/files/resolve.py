@@ -36,6 +36,8 @@ _MISSING = frozenset(
         errno.ENXIO,
         errno.ENODEV,
         errno.EINVAL,
+        # File systems that store text say this of bytes that are none (APFS, ZFS with utf8only): T22.
+        errno.EILSEQ,
     }
 )
 """Different ways of not being there; which one it was is nobody's business."""
@@ -63,10 +65,15 @@ class Root:
             resolver: `auto` takes openat2 where the kernel has it.
 
         Raises:
-            ConfigError: `path` is not a directory that can be opened.
+            ConfigError: `path` is not a directory that can be opened, or `resolver` does not exist here.
         """
         if resolver == "auto":
             resolver = "openat2" if openat2_available() else "walk"
+        elif resolver == "openat2" and not openat2_available():
+            raise ConfigError(
+                "this system has no openat2, or does not let us call it",
+                hint="use the resolver auto, or walk",
+            )
         self._open_beneath: Callable[[int, bytes, int], int] = (
             openat2.open_beneath if resolver == "openat2" else walk.open_beneath
         )

@@ -15,12 +15,19 @@ import stat
 LINKS_MAX = 40
 """As many links as Linux follows in one path (path_resolution(7))."""
 
+PATH_BYTES_MAX = 4095
+"""The longest path that Linux takes in one call (PATH_MAX, less the NUL): the walk's bound is the kernel's."""
+
 _O_PATH = getattr(os, "O_PATH", 0)
 _DIRECTORY_FLAGS = (_O_PATH or os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def open_beneath(dir_fd: int, path: bytes, flags: int) -> int:
     """Open `path` beneath `dir_fd`; the contract is that of `openat2.open_beneath`."""
+    if path.startswith(b"/"):
+        raise _failure(errno.EXDEV)
+    if len(path) > PATH_BYTES_MAX:
+        raise _failure(errno.ENAMETOOLONG)
     stack: list[int] = []
     try:
         return _walk(dir_fd, path, flags, stack)
@@ -40,17 +47,17 @@ def _walk(dir_fd: int, path: bytes, flags: int, stack: list[int]) -> int:
             continue
         if name == b"..":
             if not stack:
-                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+                raise _failure(errno.EXDEV)
             os.close(stack.pop())
             continue
         is_link = stat.S_ISLNK(os.stat(name, dir_fd=here, follow_symlinks=False).st_mode)
         if is_link:
             links_left -= 1
-            if links_left < 0:
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            if links_left < 0 or (flags & os.O_NOFOLLOW and not pending):
+                raise _failure(errno.ELOOP)
             target = os.readlink(name, dir_fd=here)
             if target.startswith(b"/"):
-                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+                raise _failure(errno.EXDEV)
             pending.extend(_components(target))
         elif pending:
             stack.append(os.open(name, _DIRECTORY_FLAGS, dir_fd=here))
@@ -61,10 +68,13 @@ def _walk(dir_fd: int, path: bytes, flags: int, stack: list[int]) -> int:
     return os.open(b".", flags, dir_fd=here)
 
 
+def _failure(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
+
+
 def _components(path: bytes) -> list[bytes]:
-    """Return the components of `path`, last first. A trailing slash leaves `.`, which only a directory has."""
-    components = path.split(b"/")
-    if components[-1] == b"":
-        components[-1] = b"."
-    components.reverse()
-    return components
+    """Return the components of `path`, last first.
+
+    A trailing slash leaves an empty one, so that what stands before it is not the last and must be a directory.
+    """
+    return path.split(b"/")[::-1]
