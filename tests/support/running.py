@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Self
 
 TIMEOUT_S = 10.0
-_ADDRESS = re.compile(r" at (?:http://(?P<host>[^/]+):(?P<port>\d+)/|unix:(?P<path>\S+))")
+_ADDRESS = re.compile(
+    r" at (?:http://(?P<host>\[[^]]+\]|[^/:]+):(?P<port>\d+)/|unix:(?P<path>\S+))"
+)
 
 
 Serve = Callable[..., "RunningChute"]
@@ -128,6 +130,7 @@ class RunningChute:
     address: tuple[str, int] | str
     access_log: Path
     error_log: Path
+    folder: Path
     _wires: list[Wire] = field(default_factory=list)
 
     @property
@@ -245,4 +248,4 @@ def start_chute(
         assert time.monotonic() < give_up, "the server did not say where it listens"
         time.sleep(0.01)
     address = match["path"] or (match["host"], int(match["port"]))
-    return RunningChute(process, address, access_log, error_log)
+    return RunningChute(process, address, access_log, error_log, folder)
