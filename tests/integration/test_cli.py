@@ -1,0 +1,203 @@
+"""The command line: what a user gets wrong is one line and exit code 2."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from running import Serve, start_chute, wait_until
+
+
+def chute(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "chute", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        yield sock.getsockname()[1]
+
+
+def assert_complaint(result: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert result.returncode == 2, result
+    assert result.stdout == ""
+    assert result.stderr.startswith("chute: error: ")
+    assert result.stderr.count("\n") == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in result.stderr, result.stderr
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_port_in_use_names_another(taken_port: int, tmp_path: Path, workers: str):
+    bind = f"127.0.0.1:{taken_port}"
+    result = chute("serve", str(tmp_path), "--bind", bind, "--workers", workers)
+    assert_complaint(result, bind, "in use", f"--bind 127.0.0.1:{taken_port + 1}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["serve", "/no/such/folder"], ["/no/such/folder"]),
+        (["serve", "/dev/null"], ["/dev/null", "neither"]),
+        (["serve", ".", "--bind", "nonsense"], ["nonsense", "127.0.0.1:8000", "unix:"]),
+        (["serve", ".", "--bind", "127.0.0.1:99999"], ["99999"]),
+        (["serve", ".", "--bind", "no.such.host.invalid:80"], ["no.such.host.invalid"]),
+        (["serve", ".", "--bind", "192.0.2.1:8000"], ["192.0.2.1:8000"]),
+        (["serve", ".", "--bind", "fd:77"], ["fd:77"]),
+        (["serve", ".", "--bind", "unix:/no/such/folder/x.sock"], ["/no/such/folder/x.sock"]),
+        (["serve", ".", "--workers", "0"], ["'0'", "auto"]),
+        (["serve", ".", "--workers", "many"], ["'many'"]),
+        (["serve", ".", "--valid", "-1"], ["--valid"]),
+        (["serve", ".", "--valid", "soon"], ["soon"]),
+        (["serve", ".", "--index", "a/b"], ["a/b"]),
+        (["serve", ".", "--index", ".."], ["--index"]),
+        (["serve", ".", "--log-format", "xml"], ["xml", "json"]),
+        (["serve", ".", "--access-log", "/no/such/folder/log"], ["/no/such/folder/log"]),
+        (["serve", ".", "--no-such-option"], ["--no-such-option"]),
+        (["serve", ".", "too", "many"], ["too"]),
+        (["no-such-command"], ["no-such-command"]),
+    ],
+    ids=lambda value: " ".join(value[-2:]) if isinstance(value, list) else None,
+)
+def test_wrong_usage_is_one_line(arguments: list[str], words: list[str]):
+    assert_complaint(chute(*arguments, CHUTE_BIND="127.0.0.1:0"), *words)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody who may not read")
+def test_unreadable_path_is_one_line(tmp_path: Path):
+    """Run where the interpreter itself is readable, so only the served path is at fault."""
+    secret = tmp_path / "secret"
+    secret.write_text("x")
+    secret.chmod(0)
+    program = (
+        "import os, sys\n"
+        "import chute.cli.main as main\n"
+        "os.setegid(65534); os.seteuid(65534)\n"
+        "sys.argv = ['chute', 'serve', sys.argv[1], '--bind', '127.0.0.1:0']\n"
+        "os.access = lambda path, mode: False\n"
+        "main.entry()\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(secret)], capture_output=True, text=True, timeout=20
+    )
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1, result.stderr
+
+
+def test_unix_socket_path_that_is_something_else_is_left_alone(tmp_path: Path):
+    (tmp_path / "file").write_text("precious")
+    (tmp_path / "link").symlink_to("file")
+    for name in ("file", "link"):
+        assert_complaint(chute("serve", ".", "--bind", f"unix:{tmp_path}/{name}"), name)
+    assert (tmp_path / "file").read_text() == "precious"
+
+
+def test_version_and_help():
+    assert chute("--version").stdout.startswith("chute 0.")
+    assert "serve" in chute("--help").stdout
+    assert "--sendfile" in chute("serve", "--help").stdout
+
+
+def test_configuration_is_printed_with_what_the_environment_says(tmp_path: Path):
+    result = chute(
+        "serve", str(tmp_path), "--print-config", CHUTE_VALID="7", CHUTE_BIND="127.0.0.1:1 [::1]:2"
+    )
+    config = json.loads(result.stdout)
+    assert config["static"]["valid_s"] == 7
+    assert [bind["port"] for bind in config["binds"]] == [1, 2]
+    assert config["static"]["root"] == str(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["one file.txt", "é#?.bin"])
+def test_single_file_is_shared_and_nothing_beside_it(tmp_path: Path, name: str):
+    (tmp_path / name).write_bytes(b"shared")
+    (tmp_path / "private.txt").write_bytes(b"private")
+    (tmp_path / "logs").mkdir()
+    server = start_chute(tmp_path / name, tmp_path / "logs")
+    reply = server.get("/")
+    assert reply.status == 302
+    assert server.get(reply["location"]).body == b"shared"
+    for target in ("/private.txt", "/logs/", "/../private.txt", "/logs/access.log"):
+        assert server.get(target).status in (400, 404), target
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_ends_the_server_in_the_middle_of_a_download(
+    serve: Serve, folder: Path, number: signal.Signals
+):
+    (folder / "big.bin").write_bytes(bytes(32 << 20))
+    server = serve()
+    with server.connect(receive_buffer=4096) as wire:
+        wire.send(b"GET /big.bin HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert wire.read_head().status == 200
+        started = time.monotonic()
+        server.process.send_signal(number)
+        assert server.process.wait(5) == 0
+        assert time.monotonic() - started < 4
+    (line,) = server.log_lines(1)
+    assert line.endswith("aborted")
+
+
+def test_access_log_in_json_is_one_object_per_line(serve: Serve, folder: Path):
+    (folder / "a.txt").write_bytes(b"abc")
+    server = serve("--log-format", "json")
+    server.get("/a.txt", 'User-Agent: "quoted" \\ \xe9', "Referer: x")
+    server.get("/none")
+    server.get("/a.txt", "Bad Name: x")
+    lines = [json.loads(line) for line in server.log_lines(3)]
+    assert [line["status"] for line in lines] == [200, 404, 400]
+    assert lines[0]["bytes_sent"] == 3
+    assert lines[0]["user_agent"].startswith('"quoted" \\ ')
+    assert lines[0]["carried"] == "buffer"
+    assert all(line["complete"] for line in lines)
+
+
+def test_combined_log_escapes_what_a_peer_sent(serve: Serve, folder: Path):
+    (folder / "a.txt").write_bytes(b"abc")
+    server = serve()
+    server.get('/a.txt?"x', 'User-Agent: a"b\\c\xe9')
+    (line,) = server.log_lines(1)
+    assert '"GET /a.txt?\\x22x HTTP/1.1" 200 3 "-" "a\\x22b\\x5Cc\\xE9" 0.0' in line
+
+
+def test_log_to_a_pipe_that_nobody_reads_holds_nobody_up(folder: Path, tmp_path: Path):
+    (folder / "a.txt").write_bytes(b"abc")
+    errors = tmp_path / "errors"
+    with errors.open("wb") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "chute", "serve", str(folder), "--bind", "127.0.0.1:0"],
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+        )
+    try:
+        wait_until(lambda: b" at http://" in errors.read_bytes(), what="the address")
+        port = int(errors.read_text().split("http://127.0.0.1:")[1].split("/")[0])
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+            stream = sock.makefile("rb")
+            for _ in range(20):
+                sock.sendall(b"GET /a.txt HTTP/1.1\r\nHost: a\r\n\r\n" * 500)
+                for _ in range(500):
+                    while stream.readline() != b"\r\n":
+                        pass
+                    assert stream.read(3) == b"abc"
+    finally:
+        process.terminate()
+        assert process.wait(10) == 0
+        process.stdout.close()
