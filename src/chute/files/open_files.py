@@ -38,6 +38,10 @@ READ_FIRST_BYTES_MAX = 16 * 1024 * 1024
 """The most that is read from a file whose size cannot be trusted; the rest is not served."""
 
 
+READS_MAX = 3
+"""How often a small file is read again because it changed meanwhile."""
+
+
 class Absent(enum.Enum):
     """Why a name does not lead to a file that can be served."""
 
@@ -61,8 +65,9 @@ class OpenFile(SharedFile):
 
     Attributes:
         size: bytes of the representation.
-        modified_s: modification time in whole seconds since the epoch.
-        entity_tag: a strong validator, or None when the file's metadata cannot be trusted.
+        modified_s: modification time in whole seconds since the epoch, or None when the file's metadata cannot be
+            trusted: then no date in a request says anything about it either.
+        entity_tag: a strong validator, or None like `modified_s`.
         last_modified: the encoded Last-Modified value, or None.
         content: all the bytes, for a small file; its descriptor is then closed.
         identity: see `identity_of`.
@@ -85,11 +90,12 @@ class OpenFile(SharedFile):
         self.identity = identity_of(status)
         self.content = content
         self.size = status.st_size if content is None else len(content)
-        self.modified_s = status.st_mtime_ns // 1_000_000_000
         self.is_stable = not lies and wall_ns() - status.st_mtime_ns > RACY_NS
+        self.modified_s: int | None = None
         self.entity_tag: EntityTag | None = None
         self.last_modified: bytes | None = None
         if not lies:
+            self.modified_s = status.st_mtime_ns // 1_000_000_000
             self.entity_tag = entity_tag_for_file(status.st_mtime_ns, self.size)
             self.last_modified = format_http_date(self.modified_s)
         if content is not None:
@@ -238,6 +244,8 @@ class OpenFiles:
             return False
         try:
             return identity_of(os.fstat(fd)) == found.identity
+        except OSError:
+            return False
         finally:
             os.close(fd)
 
@@ -272,9 +280,12 @@ class OpenFiles:
             if _size_may_lie(status):
                 content = _read_to_end(fd, READ_FIRST_BYTES_MAX)
             elif status.st_size <= self._content_bytes_max:
-                status, content = _read_consistently(fd, status)
+                status, content = _read_consistently(fd, status, self._content_bytes_max)
             keep = True
             return OpenFile(fd, status, content)
+        except PermissionError:
+            # Some files below /proc/sys can be opened by whoever may not read them.
+            return Absent.FORBIDDEN
         except OSError:
             return Absent.UNREADABLE
         finally:
@@ -299,17 +310,26 @@ def _read_to_end(fd: int, bytes_max: int) -> bytes:
     return b"".join(pieces)
 
 
-def _read_consistently(fd: int, status: os.stat_result) -> tuple[os.stat_result, bytes]:
+def _read_consistently(
+    fd: int, status: os.stat_result, bytes_max: int
+) -> tuple[os.stat_result, bytes | None]:
     """Read a small file so that content and metadata belong together, if it holds still for a moment.
 
-    A writer that never stops gets three chances; then the content is served with the length that it has, which is
-    still a snapshot made by one read.
+    A writer that never stops gets `READS_MAX` chances; then the content goes with the metadata from before it was
+    read. A validator older than its bytes costs a client one transfer too many; one newer than its bytes would make
+    the client keep the wrong ones for good.
+
+    Returns:
+        The metadata, and the content or None: the file has outgrown `bytes_max` meanwhile.
     """
-    content = b""
-    for _ in range(3):
+    reads_left = READS_MAX
+    while True:
         content = os.pread(fd, status.st_size + 1, 0)
         after = os.fstat(fd)
-        if identity_of(after) == identity_of(status) and len(content) == status.st_size:
-            break
+        reads_left -= 1
+        is_whole = identity_of(after) == identity_of(status) and len(content) == status.st_size
+        if is_whole or not reads_left:
+            return status, content[: status.st_size]
         status = after
-    return status, content
+        if status.st_size > bytes_max:
+            return status, None
