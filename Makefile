@@ -10,11 +10,11 @@ DEVELOP   := $(VENV)/.develop
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test lint format types bench clean
+.PHONY: help serve test soak lint format types bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo '  ARGS="..." adds options to serve, test and bench; PYTHON= and VENV= choose where they run.'
+	@echo '  ARGS="..." adds options to serve, test, soak and bench; PYTHON= and VENV= choose where they run.'
 
 serve: $(INSTALLED) ## serve the example site
 	@$(BIN)/python examples/make_downloads.py
@@ -22,6 +22,9 @@ serve: $(INSTALLED) ## serve the example site
 
 test: $(DEVELOP) ## run every test
 	$(BIN)/python -m pytest $(ARGS)
+
+soak: $(DEVELOP) ## besiege a server for two minutes; its short form is among the tests
+	PYTHONPATH=tests/support $(BIN)/python tests/soak/soak.py $(ARGS)
 
 lint: $(DEVELOP) ## check style, format and the direction of imports
 	$(BIN)/ruff check .
