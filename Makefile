@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV   ?= .venv
 ARGS   ?=
-
 BIN       := $(VENV)/bin
 PIP       := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALLED := $(VENV)/.installed
