@@ -11,7 +11,7 @@ from chute.errors import ConfigError
 EXAMPLE = "127.0.0.1:8000, [::1]:8000, :8000 (every address), unix:/run/chute.sock or fd:3"
 
 _HOST_AND_PORT = re.compile(
-    r"(?:\[(?P<bracketed>[^\[\]]+)\]|(?P<host>[^:\[\]]*)):(?P<port>\d{1,5})"
+    r"(?:\[(?P<bracketed>[^\[\]]+)\]|(?P<host>[^:\[\]]*)):(?P<port>[0-9]{1,5})"
 )
 
 PORT_MAX = 65535

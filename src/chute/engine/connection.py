@@ -20,6 +20,7 @@ import logging
 import socket
 
 from chute.clock import monotonic_s
+from chute.engine.carrying import Carrying
 from chute.engine.connections import Connections
 from chute.engine.limits import LINGER_BYTES_MAX, RECEIVE_BYTES, STEPS_PER_TURN
 from chute.engine.service import HEAD_END, NO_TIME_S, Service
@@ -30,7 +31,7 @@ from chute.http1.framing import BodyDecoder, decoder_for
 from chute.http1.unfinished import check_unfinished
 from chute.plan.plan import KnownHead, Plan
 from chute.streams import FAILED, HUNG_UP, PEER_FINISHED, READABLE, WRITABLE
-from chute.transfer.outbox import BUFFER, SENDFILE, Outbox
+from chute.transfer.outbox import BUFFER, SENDFILE
 from chute.transfer.progress import Progress
 from chute.transfer.sendfile import send_with_head
 
@@ -51,14 +52,13 @@ class Connection:
 
     __slots__ = (
         "_buffer",
+        "_carrying",
         "_connections",
         "_content",
         "_is_idle",
         "_is_queued",
-        "_known",
         "_log_peer",
         "_may_read",
-        "_outbox",
         "_peer_has_finished",
         "_recv",
         "_send",
@@ -91,9 +91,8 @@ class Connection:
         log = service.access_log
         self._log_peer = b"" if log is None else log.format.peer(peer)
         self._buffer = b""
+        self._carrying: Carrying | None = None
         self._content: BodyDecoder | None = None
-        self._known: KnownHead | None = None
-        self._outbox: Outbox | None = None
         self._started_s = 0.0
         self._to_discard = LINGER_BYTES_MAX
         self._may_read = False
@@ -146,10 +145,12 @@ class Connection:
         if self.state is State.READING and self._buffer:
             self._refuse(PeerError("the request took too long to arrive", status_hint=408))
             self._run()
-        elif self.state is State.CARRYING:
-            self._abort("timed out")
-        else:
+        elif self._carrying is None:
             self._close()
+        elif self._carrying.peer_has_taken_more():
+            self._arm(self._service.limits.send_timeout_s)
+        else:
+            self._abort("timed out")
 
     def on_failure(self, error: Exception) -> None:
         """End this connection after a fault of our own; the others go on."""
@@ -318,13 +319,12 @@ class Connection:
         plan = known.plan
         if plan.second != self._service.clock.second:
             self._service.render(plan)
-        self._known = known
         sent = 0
         if plan.is_quick or not plan.rest:
             sent = self._send_at_once(plan)
             if sent == plan.total_bytes:
                 plan.let_go()
-                self._finish(sent, BUFFER if plan.span is None else SENDFILE)
+                self._finish(known, sent, BUFFER if plan.span is None else SENDFILE)
                 return
         self._begin_carrying(known, sent)
 
@@ -344,25 +344,19 @@ class Connection:
         )
 
     def _begin_carrying(self, known: KnownHead, sent: int) -> None:
-        plan = known.plan
-        self._known = known
-        self._outbox = Outbox(
-            self.fd,
-            self._send,
-            (plan.payload, *plan.rest),
-            already_sent=sent,
-            copy_reason=self._service.copy_reason,
+        service = self._service
+        self._carrying = Carrying(
+            self.fd, self._send, known, already_sent=sent, copy_reason=service.copy_reason
         )
-        plan.let_go()
         self.state = State.CARRYING
-        self._arm(self._service.limits.send_timeout_s)
+        self._arm(service.limits.send_timeout_s)
 
     def _carry(self) -> bool:
-        outbox = self._outbox
-        assert outbox is not None
-        sent_before = outbox.sent
+        carrying = self._carrying
+        assert carrying is not None
+        limits = self._service.limits
         try:
-            progress = outbox.flush(self._service.limits.chunk_bytes_max)
+            progress, has_moved = carrying.step(limits.chunk_bytes_max)
         except PeerGone:
             self._abort("")
             return False
@@ -373,21 +367,18 @@ class Connection:
             self._abort(str(error))
             return False
         if progress is Progress.DONE:
-            self._outbox = None
-            self._finish(outbox.sent, outbox.carried)
+            self._carrying = None
+            self._finish(carrying.known, carrying.outbox.sent, carrying.outbox.carried)
             return True
-        if outbox.sent > sent_before:
-            self._arm(self._service.limits.send_timeout_s)
+        if has_moved:
+            self._arm(limits.send_timeout_s)
         if progress is Progress.YIELDED:
             self._queue()
         return False
 
-    def _finish(self, sent: int, carried: bytes) -> None:
+    def _finish(self, known: KnownHead, sent: int, carried: bytes) -> None:
         """Note a complete answer, and decide what the connection does next."""
-        known = self._known
-        assert known is not None
         self._note(known, sent, carried)
-        self._known = None
         if not known.plan.keeps_alive:
             self._end_output(known)
         elif self._content is not None:
@@ -458,9 +449,9 @@ class Connection:
 
     def _abort(self, reason: str) -> None:
         """End an answer half way. The connection is unusable: the peer was promised more bytes than it gets."""
-        outbox, known = self._outbox, self._known
-        assert outbox is not None
-        assert known is not None
+        carrying = self._carrying
+        assert carrying is not None
+        known, outbox = carrying.known, carrying.outbox
         if reason:
             target = b"" if known.head is None else known.head.request_target
             logger.warning("sending %r ended early: %s", target, reason)
@@ -487,11 +478,10 @@ class Connection:
         self.state = State.CLOSED
         self._is_idle = False
         self._buffer = b""
-        self._known = None
         self._content = None
-        if self._outbox is not None:
-            self._outbox.abandon()
-            self._outbox = None
+        if self._carrying is not None:
+            self._carrying.outbox.abandon()
+            self._carrying = None
         self._connections.open.discard(self)
         self._connections.timers.cancel(self)
         self._connections.bridge.poller.retire(self.fd, self._socket)

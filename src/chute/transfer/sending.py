@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import socket
+import struct
+import termios
 from collections.abc import Callable
 
 Send = Callable[[bytes | memoryview, int], int]
@@ -10,3 +13,15 @@ Send = Callable[[bytes | memoryview, int], int]
 
 MSG_MORE: int = getattr(socket, "MSG_MORE", 0)
 """More follows at once (Linux): head and content share a segment. Elsewhere there is no such flag."""
+
+
+def unacknowledged_bytes(fd: int) -> int:
+    """Return how many bytes the kernel has taken from us for the socket `fd` and the peer has not acknowledged.
+
+    SIOCOUTQ (tcp(7), unix(7)). Where the system cannot tell, that is 0: everything accepted counts as arrived.
+    """
+    try:
+        answer = fcntl.ioctl(fd, termios.TIOCOUTQ, bytes(4))
+    except OSError:
+        return 0
+    return int(struct.unpack("i", answer)[0])
