@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from running import RunningChute, Serve, start_chute
+from running import RunningChute, Serve, Wire, start_chute
 from shared import shared_server
 
 LARGE = os.urandom(200_000)
+CONTENT_BYTES_MAX = 1024 * 1024
 
 
 def fill(folder: Path) -> None:
@@ -74,11 +77,26 @@ def test_content_that_nobody_wants_is_read_away(server: RunningChute, content: b
             assert wire.get("/a.txt").body == b"abc"
 
 
-def test_content_beyond_the_limit_is_refused(server: RunningChute):
+@pytest.mark.parametrize("is_chunked", [False, True], ids=["by length", "chunked"])
+def test_content_up_to_the_limit_keeps_the_connection(server: RunningChute, is_chunked: bool):
+    content = bytes(CONTENT_BYTES_MAX)
+    framing = b"Content-Length: %d\r\n\r\n" % len(content)
+    if is_chunked:
+        framing = b"Transfer-Encoding: chunked\r\n\r\n"
+        parts = (content[at : at + 50_000] for at in range(0, len(content), 50_000))
+        content = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
     with server.connect() as wire:
-        wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n")
-        reply = wire.read_reply()
-        assert (reply.status, reply["connection"]) == (413, "close")
+        wire.send(b"POST / HTTP/1.1\r\nHost: a\r\n" + framing + content)
+        assert wire.read_reply().status == 405
+        assert wire.get("/a.txt").body == b"abc"
+
+
+def test_content_beyond_the_limit_is_refused(server: RunningChute):
+    for count in (CONTENT_BYTES_MAX + 1, 10**15):
+        with server.connect() as wire:
+            wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % count)
+            reply = wire.read_reply()
+            assert (reply.status, reply["connection"]) == (413, "close")
 
 
 def test_endless_chunked_content_ends_the_connection(server: RunningChute):
@@ -87,6 +105,15 @@ def test_endless_chunked_content_ends_the_connection(server: RunningChute):
         assert wire.read_reply().status == 405
         with pytest.raises(OSError, match=r"reset|[Bb]roken"):
             wire.send((b"8000\r\n" + bytes(0x8000) + b"\r\n") * 1000)
+
+
+def test_broken_chunk_after_the_answer_is_not_a_request(server: RunningChute):
+    """The answer has left before the framing broke; what follows has no beginning that could be trusted."""
+    with server.connect() as wire:
+        wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert wire.read_reply().status == 405
+        wire.send(b"zz\r\nGET /a.txt HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert wire.is_closed()
 
 
 def test_expectation_is_answered_with_the_final_status(server: RunningChute):
@@ -98,25 +125,66 @@ def test_expectation_is_answered_with_the_final_status(server: RunningChute):
         assert wire.is_closed()
 
 
+def test_expectation_of_http_1_0_is_ignored(server: RunningChute):
+    """RFC 9110, 10.1.1: a server MUST ignore a 100-continue expectation in an HTTP/1.0 request."""
+    with server.connect() as wire:
+        lines = b"Connection: keep-alive\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi"
+        wire.send(b"POST /a.txt HTTP/1.0\r\n" + lines)
+        assert wire.read_reply().status == 405
+        assert wire.get("/a.txt").body == b"abc"
+
+
 def test_unknown_expectation_is_refused(server: RunningChute):
     assert server.get("/a.txt", "Expect: magic").status == 417
 
 
-def test_nothing_after_an_error_is_answered(server: RunningChute):
+@pytest.mark.parametrize(
+    ("bad", "status"),
+    [
+        (b"BAD REQUEST\r\n\r\n", 400),
+        (b"GET /a.txt HTTP/1.1\r\n\r\n", 400),
+        (b"GET /a.txt HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", 400),
+        (b"GET /a.txt HTTP/2.7\r\nHost: a\r\n\r\n", 505),
+        (b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n" % (b"a" * 9000), 414),
+        (b"GET /a.txt HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 101 + b"\r\n", 431),
+        (b"GET /a.txt HTTP/1.1\r\nHost: a\r\nX: %b\r\n\r\n" % (b"x" * 40_000), 431),
+        (b"GET /a.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 200),
+    ],
+    ids=["nonsense", "no host", "length", "version", "long target", "many fields", "long", "close"],
+)
+def test_nothing_after_the_last_answer_is_answered(server: RunningChute, bad: bytes, status: int):
     with server.connect() as wire:
-        wire.send(b"BAD REQUEST\r\n\r\nGET /a.txt HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert wire.read_reply().status == 400
+        wire.send(bad + b"GET /large.bin HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert wire.read_reply().status == status
         assert wire.is_closed()
 
 
-def test_client_that_is_still_sending_gets_its_answer(server: RunningChute):
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n", 413),
+        (b"NONSENSE\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00", 400),
+        (
+            b"PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1048576\r\n\r\n",
+            405,
+        ),
+        (b"PUT / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 1048576\r\n\r\n", 405),
+    ],
+    ids=["too much content", "nonsense", "TLS on a plain port", "expectation", "close"],
+)
+def test_client_that_is_still_sending_gets_its_answer(
+    server: RunningChute, head: bytes, status: int
+):
     """Closing at once would reset the connection and take the answer with it (RFC 9112, 9.6)."""
     for _ in range(5):
         with server.connect() as wire:
-            wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n")
+            wire.send(head)
             for _ in range(32):
-                wire.send(bytes(32768))
-            assert wire.read_reply().status == 413
+                wire.send(bytes(32_768))
+            assert wire.read_reply().status == status
+            wire.sock.shutdown(socket.SHUT_WR)
+            assert wire.sock.recv(1) == b"", "the end of the answer is no reset"
 
 
 @pytest.mark.parametrize("target", ["/a.txt", "/large.bin", "/none"])
@@ -129,6 +197,18 @@ def test_half_closed_client_gets_its_answer(server: RunningChute, target: str):
             reply = wire.read_reply()
             assert reply.status == (404 if target == "/none" else 200)
             assert wire.is_closed()
+
+
+def test_half_closed_client_gets_all_of_its_answers(server: RunningChute):
+    with server.connect() as wire:
+        wire.send(
+            b"GET /large.bin HTTP/1.1\r\nHost: a\r\n\r\nGET /a.txt HTTP/1.1\r\nHost: a\r\n\r\n" * 40
+        )
+        wire.sock.shutdown(socket.SHUT_WR)
+        for _ in range(40):
+            assert wire.read_reply().body == LARGE
+            assert wire.read_reply().body == b"abc"
+        assert wire.is_closed()
 
 
 def test_half_a_request_and_goodbye_is_just_closed(server: RunningChute):
@@ -189,3 +269,36 @@ def test_ipv6_is_served(folder: Path, tmp_path: Path):
         sock.sendall(b"GET /a.txt HTTP/1.0\r\n\r\n")
         assert b"abc" in sock.makefile("rb").read()
     assert chute.stop() == 0
+
+
+def test_inherited_descriptor_is_served(folder: Path, tmp_path: Path):
+    """As systemd and other supervisors hand over a socket: it listens already, and `fd:N` names it."""
+    fill(folder)
+    errors = tmp_path / "errors"
+    with socket.create_server(("127.0.0.1", 0)) as sock, errors.open("wb") as log:
+        fd = sock.fileno()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "chute", "serve", str(folder), "--bind", f"fd:{fd}"],
+            pass_fds=[fd],
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+        )
+        try:
+            address = sock.getsockname()
+            with Wire(socket.create_connection(address, timeout=10)) as wire:
+                assert wire.get("/large.bin").body == LARGE
+            assert f" at fd:{fd} " in errors.read_text()
+        finally:
+            process.terminate()
+            assert process.wait(10) == 0, errors.read_text()
+
+
+def test_several_addresses_are_served_at_once(serve: Serve, folder: Path, tmp_path: Path):
+    fill(folder)
+    path = tmp_path / "second.sock"
+    chute = serve("--bind", f"unix:{path}")
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(10)
+        sock.connect(str(path))
+        assert Wire(sock).get("/a.txt").body == b"abc"
+    assert chute.get("/a.txt").body == b"abc"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,18 +32,77 @@ def serving(serve: Serve, folder: Path, *options: str, **settings: object) -> Ru
     return chute
 
 
-def served_by_both(chute: RunningChute) -> bool:
-    """Whether each worker has used the CPU for some of many connections."""
+def all_are_served(chute: RunningChute) -> bool:
     return all(chute.get("/a.txt").body == b"abc" for _ in range(40))
 
 
+def descriptors(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
 def test_both_workers_serve_and_end_with_the_parent(serve: Serve, folder: Path):
+    """The kernel spreads connections by a hash; that 60 fall on one worker does not happen."""
     chute = serving(serve, folder)
     pids = children(chute.pid)
-    assert served_by_both(chute)
+    wires = [chute.connect() for _ in range(60)]
+    assert all(wire.get("/a.txt").body == b"abc" for wire in wires)
+    busy = [descriptors(pid) for pid in pids]
+    for wire in wires:
+        wire.close()
+    wait_until(lambda: sum(busy) - sum(map(descriptors, pids)) == 60, what="every close")
+    assert all(before > descriptors(pid) for before, pid in zip(busy, pids, strict=True))
     assert chute.stop() == 0
     assert not any(is_running(pid) for pid in pids)
-    assert len(chute.log_lines(40)) == 40
+    assert len(chute.log_lines(60)) == 60
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("poller", ["auto"])
+def test_stop_in_the_middle_of_downloads_leaves_no_orphan(
+    serve: Serve, folder: Path, number: signal.Signals
+):
+    """A terminal sends SIGINT to all of them at once; the parent's own signal must do as well."""
+    chute = serving(serve, folder)
+    (folder / "big.bin").write_bytes(bytes(16 << 20))
+    pids = children(chute.pid)
+    for _ in range(4):
+        wire = chute.connect(receive_buffer=4096)
+        wire.send(b"GET /big.bin HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert wire.read_head().status == 200
+    chute.process.send_signal(number)
+    assert chute.process.wait(5) == 0
+    assert not any(is_running(pid) for pid in pids)
+    assert [line.rpartition(" ")[2] for line in chute.log_lines(4)] == ["aborted"] * 4
+    assert "did not stop in time" not in chute.errors()
+
+
+@pytest.mark.parametrize("poller", ["auto"])
+def test_signal_to_the_whole_group_ends_quietly(serve: Serve, folder: Path):
+    """What Ctrl-C in a terminal does: parent and workers hear it at the same time."""
+    chute = serving(serve, folder)
+    pids = children(chute.pid)
+    for pid in (*pids, chute.pid):
+        os.kill(pid, signal.SIGINT)
+    assert chute.process.wait(5) == 0
+    assert not any(is_running(pid) for pid in pids)
+    assert "Traceback" not in chute.errors()
+
+
+@pytest.mark.parametrize("poller", ["auto"])
+def test_port_of_a_running_server_is_not_shared_with_another(serve: Serve, folder: Path):
+    """SO_REUSEPORT would let a second server of this user take half of the connections, silently."""
+    chute = serving(serve, folder)
+    bind = f"127.0.0.1:{chute.address[1]}"
+    for workers in ("1", "2"):
+        second = subprocess.run(
+            [sys.executable, "-m", "chute", "serve", ".", "--bind", bind, "--workers", workers],
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+        assert second.returncode == 2
+        assert second.stderr.count("\n") == 1, second.stderr
+        assert f"cannot listen at {bind}: the address is in use" in second.stderr
 
 
 def test_killed_worker_is_replaced(serve: Serve, folder: Path):
@@ -53,7 +114,7 @@ def test_killed_worker_is_replaced(serve: Serve, folder: Path):
         what="another worker",
     )
     assert second in children(chute.pid)
-    assert served_by_both(chute)
+    assert all_are_served(chute)
     assert "SIGKILL; it is replaced" in chute.errors()
 
 
@@ -68,8 +129,15 @@ def test_workers_end_when_the_parent_is_killed(serve: Serve, folder: Path):
 
 
 def test_unix_socket_is_shared(serve: Serve, folder: Path, tmp_path: Path):
-    chute = serving(serve, folder, bind=f"unix:{tmp_path / 'shared.sock'}")
-    assert served_by_both(chute)
+    """Both workers wait on one queue: it goes on when either is gone, and its name goes with the parent."""
+    path = tmp_path / "shared.sock"
+    chute = serving(serve, folder, bind=f"unix:{path}")
+    assert all_are_served(chute)
+    for pid in children(chute.pid):
+        os.kill(pid, signal.SIGKILL)
+        assert all_are_served(chute)
+    assert chute.stop() == 0
+    assert not path.exists()
 
 
 def test_worker_that_cannot_start_is_not_restarted_in_a_spin(serve: Serve, folder: Path):
