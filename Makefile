@@ -23,7 +23,7 @@ test: $(DEVELOP) ## run every test
 	$(BIN)/python -m pytest $(ARGS)
 
 soak: $(DEVELOP) ## besiege a server for two minutes; its short form is among the tests
-	PYTHONPATH=tests/support $(BIN)/python tests/soak/soak.py $(ARGS)
+	$(BIN)/python tests/soak/soak.py $(ARGS)
 
 lint: $(DEVELOP) ## check style, format and the direction of imports
 	$(BIN)/ruff check .

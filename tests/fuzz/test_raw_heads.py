@@ -104,7 +104,7 @@ STREAMS = st.one_of(mutated_requests(), mutated_requests(), st.binary(max_size=2
 CUTS = st.lists(st.floats(0, 1), max_size=6)
 
 BOUNDED = settings(
-    max_examples=1200,
+    max_examples=800,
     deadline=None,
     database=None,
     print_blob=True,

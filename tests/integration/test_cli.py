@@ -198,6 +198,7 @@ def test_signal_ends_the_server_in_the_middle_of_a_download(
     assert "Traceback" not in server.errors()
 
 
+@pytest.mark.parametrize("poller", ["auto"])
 def test_interrupt_before_anything_was_served_is_quiet(serve: Serve):
     server = serve()
     server.process.send_signal(signal.SIGINT)
@@ -205,6 +206,7 @@ def test_interrupt_before_anything_was_served_is_quiet(serve: Serve):
     assert server.errors().count("\n") == 1, server.errors()
 
 
+@pytest.mark.parametrize("poller", ["auto"])
 def test_access_log_can_be_switched_off(serve: Serve, folder: Path, tmp_path: Path):
     (folder / "a.txt").write_bytes(b"abc")
     server = serve("--access-log", "off")
@@ -214,6 +216,7 @@ def test_access_log_can_be_switched_off(serve: Serve, folder: Path, tmp_path: Pa
     assert "GET" not in server.errors()
 
 
+@pytest.mark.parametrize("poller", ["auto"])
 def test_access_log_in_json_is_one_object_per_line(serve: Serve, folder: Path):
     (folder / "a.txt").write_bytes(b"abc")
     server = serve("--log-format", "json")
@@ -228,6 +231,7 @@ def test_access_log_in_json_is_one_object_per_line(serve: Serve, folder: Path):
     assert all(line["complete"] for line in lines)
 
 
+@pytest.mark.parametrize("poller", ["auto"])
 def test_combined_log_escapes_what_a_peer_sent(serve: Serve, folder: Path):
     (folder / "a.txt").write_bytes(b"abc")
     server = serve()

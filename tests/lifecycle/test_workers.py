@@ -105,6 +105,7 @@ def test_port_of_a_running_server_is_not_shared_with_another(serve: Serve, folde
         assert f"cannot listen at {bind}: the address is in use" in second.stderr
 
 
+@pytest.mark.parametrize("poller", ["auto"])
 def test_killed_worker_is_replaced(serve: Serve, folder: Path):
     chute = serving(serve, folder)
     first, second = children(chute.pid)
@@ -140,6 +141,7 @@ def test_unix_socket_is_shared(serve: Serve, folder: Path, tmp_path: Path):
     assert not path.exists()
 
 
+@pytest.mark.parametrize("poller", ["auto"])
 def test_worker_that_cannot_start_is_not_restarted_in_a_spin(serve: Serve, folder: Path):
     """A worker that dies young waits a second for its successor, so a fault at start costs no CPU."""
     chute = serving(serve, folder)

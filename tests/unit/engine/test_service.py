@@ -125,7 +125,7 @@ def test_heads_that_differ_in_what_does_not_matter_share_a_plan():
         b"GET /b HTTP/1.1\r\nHost: h\r\n\r\n",
         b"GET /a?q HTTP/1.1\r\nHost: h\r\n\r\n",
         b"GET /a HTTP/1.1\r\nHost: i\r\n\r\n",
-        b"GET /a HTTP/1.0\r\nHost: h\r\n\r\n",
+        b"GET /a HTTP/1.0\r\nHost: h\r\nConnection: keep-alive\r\n\r\n",
         b"GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
         b"GET /a HTTP/1.1\r\nHost: h\r\nRange: bytes=0-1\r\n\r\n",
     ],
