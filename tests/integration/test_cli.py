@@ -64,6 +64,8 @@ def test_port_in_use_names_another(taken_port: int, tmp_path: Path, workers: str
         (["serve", ".", "--workers", "many"], ["'many'"]),
         (["serve", ".", "--valid", "-1"], ["--valid"]),
         (["serve", ".", "--valid", "soon"], ["soon"]),
+        (["serve", ".", "--keep-alive-timeout", "inf"], ["--keep-alive-timeout"]),
+        (["serve", ".", "--head-timeout", "nan"], ["--head-timeout", "seconds"]),
         (["serve", ".", "--index", "a/b"], ["a/b"]),
         (["serve", ".", "--index", ".."], ["--index"]),
         (["serve", ".", "--log-format", "xml"], ["xml", "json"]),

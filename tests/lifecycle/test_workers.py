@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -153,3 +154,21 @@ def test_worker_that_cannot_start_is_not_restarted_in_a_spin(serve: Serve, folde
     folder.with_name("gone").rename(folder)
     wait_until(lambda: len(children(chute.pid)) == 2, what="recovery", within_s=8)
     wait_until(lambda: chute.get("/a.txt").body == b"abc", what="service")
+
+
+def test_parent_survives_a_child_that_it_does_not_know(folder: Path, tmp_path: Path):
+    """As the first process of a container it is given the orphans of others."""
+    (folder / "a.txt").write_bytes(b"abc")
+    errors = tmp_path / "errors"
+    command = f"sleep 0.2 & exec {sys.executable} -m chute serve {folder} --bind 127.0.0.1:0"
+    with errors.open("wb") as stderr:
+        process = subprocess.Popen(
+            ["bash", "-c", f"{command} --workers 2 --access-log off"], stderr=stderr
+        )
+    wait_until(lambda: b" at http://" in errors.read_bytes(), what="the address")
+    wait_until(lambda: len(children(process.pid)) == 2, what="the end of the stranger")
+    time.sleep(0.3)
+    assert process.poll() is None, errors.read_text()
+    process.terminate()
+    assert process.wait(10) == 0
+    assert "Traceback" not in errors.read_text()

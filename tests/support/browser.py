@@ -52,6 +52,13 @@ class Browser:
         self._session: dict[str, str] = {}
         self._pending = b""
         self._start(program, profile)
+        try:
+            self._open_tab()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open_tab(self) -> None:
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = {"sessionId": attached["sessionId"]}

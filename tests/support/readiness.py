@@ -41,6 +41,18 @@ class ClosingNote:
         self.closed += 1
 
 
+class HandDrivenHandle:
+    """What `call_soon` returns."""
+
+    def __init__(self, soon: list[Callable[[], None]], callback: Callable[[], None]) -> None:
+        self._soon = soon
+        self._callback = callback
+
+    def cancel(self) -> None:
+        if self._callback in self._soon:
+            self._soon.remove(self._callback)
+
+
 class HandDrivenLoop:
     """The part of an asyncio loop that the engine uses; nothing happens before a test makes it happen."""
 
@@ -61,8 +73,9 @@ class HandDrivenLoop:
     def remove_writer(self, fd: int) -> bool:
         return self.writers.pop(fd, None) is not None
 
-    def call_soon(self, callback: Callable[[], None]) -> None:
+    def call_soon(self, callback: Callable[[], None]) -> HandDrivenHandle:
         self.soon.append(callback)
+        return HandDrivenHandle(self.soon, callback)
 
     def run_soon(self) -> int:
         """Run what was put off, once, and return how much that was."""

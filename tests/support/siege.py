@@ -24,8 +24,8 @@ from running import RunningChute
 SIZES = (100, 1024, 7000, 16_384, 100_000, 1 << 20)
 VALID_S = 1.0
 """The default of `--valid`."""
-RESIDENT_GROWTH_MAX = 24 << 20
-"""Plans and heads may fill up to 64 MiB; this many distinct requests stay far below."""
+RESIDENT_GROWTH_MAX = 8 << 20
+"""A minute with 200 clients adds one to two MiB: heads seen once are not kept, and every name is known before."""
 
 
 @dataclass

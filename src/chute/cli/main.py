@@ -7,6 +7,7 @@ exit code 2. A traceback is a defect.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from typing import NoReturn
 
@@ -31,12 +32,20 @@ chute.add_command(serve)
 
 def entry() -> NoReturn:
     """Run the command line and exit."""
+    _open_missing_streams()
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.INFO,
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
     )
     sys.exit(_run(sys.argv[1:]))
+
+
+def _open_missing_streams() -> None:
+    """Give closed standard streams somewhere to go, before a socket gets their descriptor."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 - for as long as the process lives
 
 
 def _run(arguments: list[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -11,6 +12,9 @@ import click
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 WORKERS_MAX = 1024
+
+SECONDS_MAX = 31_536_000.0
+"""A year."""
 
 
 def option(name: str, **attributes: Any) -> Callable[[Command], Command]:  # noqa: ANN401 - click's own
@@ -26,12 +30,20 @@ def seconds_option(
     """Declare an option that is a time span in seconds."""
     return option(
         name,
-        type=click.FloatRange(min=least),
+        type=click.FloatRange(min=least, max=SECONDS_MAX),
+        callback=_finite,
         default=default,
         show_default=True,
         metavar="SECONDS",
         help=text,
     )
+
+
+def _finite(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    """Refuse `nan`, which no comparison finds out of range."""
+    if not math.isfinite(value):
+        raise click.BadParameter(f"{value!r} is no number of seconds", context, parameter)
+    return value
 
 
 def worker_count(context: click.Context, parameter: click.Parameter, value: str) -> int:

@@ -6,6 +6,7 @@ file, a pipe, systemd) it is one line per address, so that a script can wait for
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
@@ -23,7 +24,12 @@ from chute.supervisor.sockets import Listening
 
 
 def show_panel(config: Config, listening: Sequence[Listening]) -> None:
-    """Say what is served, and where."""
+    """Say what is served, and where; that nobody can read it is no reason not to serve."""
+    with contextlib.suppress(OSError):
+        _show(config, listening)
+
+
+def _show(config: Config, listening: Sequence[Listening]) -> None:
     addresses = [address for each in listening for address in addresses_of(each.bind)]
     served = config.static.root
     if config.static.only is not None:

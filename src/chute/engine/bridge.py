@@ -59,7 +59,7 @@ class Bridge:
         self._loop = loop
         self._clock = clock
         self._after_batch = after_batch
-        self._is_scheduled = False
+        self._rest: asyncio.Handle | None = None
         self._idle_wakes = 0
         self.ready: deque[Resumable] = deque()
         self.poller: EpollPoller | PortablePoller
@@ -73,6 +73,8 @@ class Bridge:
 
     def close(self) -> None:
         """Detach from the loop; every waiter must have been retired."""
+        if self._rest is not None:
+            self._rest.cancel()
         if isinstance(self.poller, EpollPoller):
             self._loop.remove_reader(self.poller.fileno())
         self.poller.close()
@@ -81,6 +83,11 @@ class Bridge:
         """Close what the batch retired, and do what is done once per batch."""
         self.poller.close_retired()
         self._after_batch()
+
+    def wake_ready(self) -> None:
+        """See to it that connections that were queued outside of a batch, by a deadline, get their turn."""
+        if self.ready:
+            self._schedule_rest()
 
     def _drain(self, poller: EpollPoller) -> None:
         """Handle batches until nothing is ready, or until the others in the loop should have a turn."""
@@ -115,12 +122,11 @@ class Bridge:
         self._clock.refresh()
 
     def _schedule_rest(self) -> None:
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            self._loop.call_soon(self._run_rest)
+        if self._rest is None:
+            self._rest = self._loop.call_soon(self._run_rest)
 
     def _run_rest(self) -> None:
-        self._is_scheduled = False
+        self._rest = None
         if isinstance(self.poller, EpollPoller):
             self._drain(self.poller)
             return

@@ -56,6 +56,7 @@ class Connection:
         "_connections",
         "_content",
         "_is_idle",
+        "_is_in_head",
         "_is_queued",
         "_log_peer",
         "_may_read",
@@ -98,6 +99,7 @@ class Connection:
         self._may_read = False
         self._peer_has_finished = False
         self._is_idle = True
+        self._is_in_head = False
         self._is_queued = False
         self.fd = sock.fileno()
         self.state = State.READING
@@ -271,7 +273,8 @@ class Connection:
         if not data:
             self._close()
             return
-        if not self._buffer:
+        if not self._is_in_head:
+            self._is_in_head = True
             self._arm(self._service.limits.head_timeout_s)
         self._buffer += data
         if len(data) == RECEIVE_BYTES:
@@ -385,8 +388,14 @@ class Connection:
             self.state = State.DISCARDING
             self._arm(self._service.limits.body_timeout_s)
         else:
-            self.state = State.READING
-            self._arm(self._service.limits.keep_alive_timeout_s)
+            self._expect_head()
+
+    def _expect_head(self) -> None:
+        """Wait for the next request; what has arrived of it makes the head's deadline begin now."""
+        limits = self._service.limits
+        self.state = State.READING
+        self._is_in_head = bool(self._buffer)
+        self._arm(limits.head_timeout_s if self._is_in_head else limits.keep_alive_timeout_s)
 
     def _end_output(self, known: KnownHead) -> None:
         """Close, or first wait for a peer that may still be sending.
@@ -422,8 +431,7 @@ class Connection:
             self._buffer = self._buffer[consumed:]
         if decoder.is_complete:
             self._content = None
-            self.state = State.READING
-            self._arm(self._service.limits.keep_alive_timeout_s)
+            self._expect_head()
             return True
         data = self._receive()
         if data is None:

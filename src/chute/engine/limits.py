@@ -66,8 +66,8 @@ TIMER_RESOLUTION_S = 0.25
 KNOWN_HEADS_MAX = 8192
 """Request heads remembered with their plans, per listener."""
 
-KNOWN_HEADS_BYTES_MAX = 16 * 1024 * 1024
-"""Memory for them."""
+KNOWN_HEADS_BYTES_MAX = 48 * 1024 * 1024
+"""Memory for them, their plans counted once per head."""
 
 PLANS_MAX = 4096
 """Plans remembered by what they depend on, per listener."""

@@ -24,6 +24,25 @@ logger = logging.getLogger("chute.engine")
 
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
+_DIED_IN_THE_QUEUE = frozenset(
+    {
+        errno.ECONNABORTED,
+        errno.ECONNRESET,
+        errno.EPROTO,
+        errno.ENETDOWN,
+        errno.ENOPROTOOPT,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.EOPNOTSUPP,
+        errno.ENETUNREACH,
+        errno.ETIMEDOUT,
+        errno.EPERM,
+        errno.EINTR,
+    }
+)
+"""Errors of one connection, which accept(2) reports in its place; the next one may be well. Any other error is one
+of the listener, would come again at once, and is waited out."""
+
 CallLater = Callable[[float, Callable[[], None]], object]
 
 
@@ -71,10 +90,10 @@ class Listener:
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno in _OUT_OF_RESOURCES:
+                if error.errno not in _DIED_IN_THE_QUEUE:
                     self._pause(error)
                     return
-                continue  # the connection died in the queue (ECONNABORTED and its kin, accept(2))
+                continue
             self._admit(sock, "unix:" if self._is_unix else address[0])
 
     def on_failure(self, error: Exception) -> None:
@@ -116,7 +135,8 @@ class Listener:
         )
         self._is_paused = True
         self._connections.bridge.poller.pause_listener(self._socket.fileno())
-        self._on_exhausted()
+        if error.errno in _OUT_OF_RESOURCES:
+            self._on_exhausted()
         self._call_later(ACCEPT_PAUSE_S, self._resume)
 
     def _resume(self) -> None:

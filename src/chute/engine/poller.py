@@ -24,14 +24,43 @@ from __future__ import annotations
 
 import logging
 import select
+import sys
+from typing import Protocol
 
 from chute.engine.limits import EVENTS_PER_BATCH
-from chute.streams import Closable, Waiter
+from chute.errors import MisuseError
+from chute.streams import PEER_FINISHED, READABLE, WRITABLE, Closable, Waiter
 
 logger = logging.getLogger("chute.engine")
 
-_CONNECTION_EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
-_LISTENER_EVENTS = select.EPOLLIN | getattr(select, "EPOLLEXCLUSIVE", 0)
+# The names in `select` exist on Linux only, and this module must be importable elsewhere (linux/eventpoll.h).
+_EPOLLET = 1 << 31
+_EPOLLEXCLUSIVE = 1 << 28
+
+_CONNECTION_EVENTS = READABLE | WRITABLE | PEER_FINISHED | _EPOLLET
+_LISTENER_EVENTS = READABLE | _EPOLLEXCLUSIVE
+
+
+class _Epoll(Protocol):
+    """What is used of `select.epoll`."""
+
+    def poll(self, timeout: float, maxevents: int) -> list[tuple[int, int]]: ...
+
+    def register(self, fd: int, eventmask: int) -> None: ...
+
+    def unregister(self, fd: int) -> None: ...
+
+    def fileno(self) -> int: ...
+
+    def close(self) -> None: ...
+
+
+def _new_epoll() -> _Epoll:
+    if sys.platform == "linux":
+        return select.epoll()
+    raise MisuseError(
+        "epoll exists on Linux only; the bridge chooses the portable poller elsewhere"
+    )
 
 
 class EpollPoller:
@@ -40,7 +69,7 @@ class EpollPoller:
     __slots__ = ("_epoll", "_retired", "_waiters")
 
     def __init__(self) -> None:
-        self._epoll = select.epoll()
+        self._epoll = _new_epoll()
         self._waiters: dict[int, Waiter] = {}
         self._retired: list[Closable] = []
 

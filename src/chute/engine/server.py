@@ -90,6 +90,7 @@ class Server:
 
     def _tick(self) -> None:
         """Meet deadlines and flush the log; runs a few times a second, and costs nothing worth naming."""
+        self._tick_handle = self._loop.call_later(TIMER_RESOLUTION_S, self._tick)
         clock = self._clock
         now_s = clock.refresh()
         self._connections.timers.advance(now_s)
@@ -100,4 +101,4 @@ class Server:
             self._flushed_second = clock.second
             self._access_log.flush()
         self._connections.bridge.finish_batch()
-        self._tick_handle = self._loop.call_later(TIMER_RESOLUTION_S, self._tick)
+        self._connections.bridge.wake_ready()

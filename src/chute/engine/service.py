@@ -25,7 +25,7 @@ from chute.engine.limits import (
     RECEIVE_BYTES,
     Limits,
 )
-from chute.errors import PeerError
+from chute.errors import MisuseError, PeerError
 from chute.exchange import Handler, Request, Response, failure
 from chute.http1.head_parser import HeadParser
 from chute.middleware.access_log import AccessLog, Answered
@@ -50,6 +50,8 @@ HEAD_END = b"\r\n\r\n"
 
 REQUEST_LINE_LOGGED_MAX = 200
 """Bytes of a request that could not be parsed that are shown in the log."""
+
+MISTAKE = "The server made a mistake; its log says which."
 
 NO_TIME_S = 0.0005
 """A duration below it is logged as 0.000, so that such a log line can be made in advance."""
@@ -135,7 +137,7 @@ class Service:
             known = known_heads.find_old(raw_head)
             if known is None:
                 return None
-            known_heads.admit(raw_head, known, len(raw_head) + KNOWN_HEAD_COST_BYTES)
+            known_heads.admit(raw_head, known, _cost_bytes(raw_head, known.plan))
         if self.confirm(known.plan):
             return known
         known_heads.discard(raw_head)
@@ -182,7 +184,7 @@ class Service:
         known = KnownHead(head, plan)
         if plan.is_reusable and len(raw_head) < RECEIVE_BYTES:
             # A head that fills a whole read would leave the connection not knowing whether more has arrived.
-            self.known_heads.offer(raw_head, known, len(raw_head) + KNOWN_HEAD_COST_BYTES)
+            self.known_heads.offer(raw_head, known, _cost_bytes(raw_head, plan))
         return known
 
     def refuse(self, error: PeerError, received: bytes) -> KnownHead:
@@ -259,7 +261,13 @@ class Service:
         except PeerError as error:
             keeps_alive = False
             response = failure(error.status_hint, _sentence(error))
-        return compile_plan(with_page(response, accept), head, keeps_alive=keeps_alive)
+        try:
+            return compile_plan(with_page(response, accept), head, keeps_alive=keeps_alive)
+        except MisuseError:
+            logger.exception("the answer to %r cannot be sent", head.request_target)
+            response.release()
+            page = with_page(failure(500, MISTAKE), accept)
+            return compile_plan(page, head, keeps_alive=keeps_alive)
 
     def _respond(self, head: RequestHead) -> Response:
         if head.content_length > self.limits.content_bytes_max:
@@ -277,7 +285,12 @@ class Service:
             raise
         except Exception:
             logger.exception("answering %r failed", head.request_target)
-            return failure(500, "The server made a mistake; its log says which.")
+            return failure(500, MISTAKE)
+
+
+def _cost_bytes(raw_head: bytes, plan: Plan) -> int:
+    """What remembering a head costs; its plan is counted too, for the head may be the last that keeps it."""
+    return len(raw_head) + KNOWN_HEAD_COST_BYTES + plan.cost_bytes
 
 
 def _sentence(error: PeerError) -> str:

@@ -74,11 +74,11 @@ class Timers:
             self._next += 1
             for expiring in slot or ():
                 expiring.slot_s = NEVER
-                if expiring.deadline_s > now_s:
-                    self.schedule(expiring)
-                    continue
                 try:
-                    expiring.on_deadline()
+                    if expiring.deadline_s > now_s:
+                        self.schedule(expiring)
+                    else:
+                        expiring.on_deadline()
                 except Exception as error:  # noqa: BLE001 - the wall between connections
                     expiring.on_failure(error)
 

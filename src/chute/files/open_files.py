@@ -26,7 +26,7 @@ from chute.errors import DescriptorsExhausted, FileForbidden, FileMissing
 from chute.files.resolve import Root
 from chute.semantics.dates import format_http_date
 from chute.semantics.validators import EntityTag, entity_tag_for_file
-from chute.transfer.source import SharedFile
+from chute.transfer.source import CLOSED, SharedFile
 
 RACY_NS = 2_000_000_000
 """A file younger than this may change again within one tick of its file system's clock (2 s on FAT)."""
@@ -37,6 +37,9 @@ UNTRUSTED_SIZE_BYTES = 64 * 1024
 READ_FIRST_BYTES_MAX = 16 * 1024 * 1024
 """The most that is read from a file whose size cannot be trusted; the rest is not served."""
 
+
+CONTENT_BYTES_MAX = 64 * 1024 * 1024
+"""Memory for the contents of small files, both generations together."""
 
 READS_MAX = 3
 """How often a small file is read again because it changed meanwhile."""
@@ -145,6 +148,7 @@ class OpenFiles:
         self._generation_max = max(1, entries_max // 2)
         self._content_bytes_max = content_bytes_max
         self._young: dict[bytes, Entry] = {}
+        self._young_content_bytes = 0
         self._old: dict[bytes, Entry] = {}
 
     def look_up(self, name: bytes) -> Entry:
@@ -167,23 +171,34 @@ class OpenFiles:
     def refresh(self, entry: Entry) -> OpenFile | Absent:
         """Check `entry` again if its time is up, and return what it leads to now."""
         now_s = self._clock.now_s
-        if now_s >= entry.valid_until_s:
-            found = entry.found
-            if isinstance(found, OpenFile) and self._is_unchanged(entry.name, found):
-                self._use(entry)
-            else:
-                self._forget(entry)
-                entry.found = self._open(entry.name)
-                self._keep(entry)
-            entry.valid_until_s = now_s + self._valid_s
+        if now_s < entry.valid_until_s:
+            return entry.found
+        found = entry.found
+        if isinstance(found, Absent):
+            return self._refresh_absent(entry)
+        if self._is_unchanged(entry.name, found):
+            self._use(entry)
+        else:
+            self._forget(entry)
+            entry.found = self._open(entry.name)
+            self._keep(entry)
+        entry.valid_until_s = now_s + self._valid_s
         return entry.found
 
     def clear(self) -> None:
-        """Release every file: at the end, or because descriptors have run out."""
+        """Release every file."""
         for generation in (self._young, self._old):
             for entry in generation.values():
                 self._drop(entry)
             generation.clear()
+
+    def give_back_descriptors(self) -> None:
+        """Release every file that has a descriptor; what is in memory costs none and stays."""
+        for generation in (self._young, self._old):
+            for entry in list(generation.values()):
+                if isinstance(entry.found, OpenFile) and entry.found.fd != CLOSED:
+                    del generation[entry.name]
+                    self._drop(entry)
 
     def sweep(self) -> None:
         """Age the entries once: what is not used before the next call but one is released.
@@ -201,9 +216,27 @@ class OpenFiles:
         if isinstance(found, OpenFile) and found.entity_tag is not None:
             self._admit(entry)
 
+    def _refresh_absent(self, entry: Entry) -> OpenFile | Absent:
+        """Look at a name again that led nowhere, or whose file was dropped; such an entry is never in the cache.
+
+        It must not come back into it: another entry may stand there for the name by now, and the two would drop each
+        other's file in turns.
+        """
+        found = self.look_up(entry.name).found
+        if isinstance(found, Absent):
+            entry.found = found
+            entry.valid_until_s = self._clock.now_s + self._valid_s
+        return found
+
     def _admit(self, entry: Entry) -> None:
-        if len(self._young) >= self._generation_max:
+        found = entry.found
+        in_memory = 0
+        if isinstance(found, OpenFile) and found.content is not None:
+            in_memory = len(found.content)
+        is_full = len(self._young) >= self._generation_max
+        if is_full or self._young_content_bytes + in_memory > CONTENT_BYTES_MAX // 2:
             self._turn_generations()
+        self._young_content_bytes += in_memory
         previous = self._young.get(entry.name)
         self._young[entry.name] = entry
         if previous is not None and previous is not entry:
@@ -211,12 +244,13 @@ class OpenFiles:
 
     def _use(self, entry: Entry) -> None:
         """Keep an entry in use from ageing; plans come here once per `valid_s`, and not by `look_up`."""
-        if self._young.get(entry.name) is not entry:
-            self._old.pop(entry.name, None)
+        if self._old.get(entry.name) is entry:
+            del self._old[entry.name]
             self._admit(entry)
 
     def _turn_generations(self) -> None:
         old, self._old, self._young = self._old, self._young, {}
+        self._young_content_bytes = 0
         for entry in old.values():
             self._drop(entry)
 
@@ -255,7 +289,7 @@ class OpenFiles:
                 fd = self._root.open(name)
             except DescriptorsExhausted:
                 # What this cache holds is the one thing that can be given back at once.
-                self.clear()
+                self.give_back_descriptors()
                 fd = self._root.open(name)
         except FileMissing:
             return Absent.MISSING

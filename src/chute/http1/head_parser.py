@@ -186,6 +186,9 @@ class HeadParser:
             and rest.startswith(b"HTTP/1.1\r\n")
             and method.isalpha()
             and target.startswith(b"/")
+            # llhttp takes an HTTP/0.9 request line, after which our split would cross the line's end.
+            and head.find(b"\n") == len(method) + len(target) + len(b"  HTTP/1.1\r")
+            and b"\r" not in target
             and len(target) <= self.target_bytes_max
             and b"#" not in target
             and fields.get(b"Connection", b"keep-alive") in _PERSISTENT

@@ -142,7 +142,8 @@ class Plan:
     @property
     def cost_bytes(self) -> int:
         """About how much memory the plan holds, for the cache's bound."""
-        return 800 + 2 * (len(self._before_date) + len(self._after_date) + 29)
+        in_memory = sum(len(piece) for piece in self.rest if isinstance(piece, bytes))
+        return 800 + 2 * (len(self._before_date) + len(self._after_date) + 29) + in_memory
 
 
 class KnownHead:

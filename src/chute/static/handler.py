@@ -102,7 +102,7 @@ class StaticHandler:
 
     def give_back_descriptors(self) -> None:
         """Close every file that is not being sent: the process has run out of descriptors."""
-        self._files.clear()
+        self._files.give_back_descriptors()
 
     def close(self) -> None:
         """Release every file and the root."""

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 
 from chute.clock import monotonic_s
 from chute.config.model import Config
-from chute.errors import ConfigError
+from chute.errors import ConfigError, MisuseError
 from chute.supervisor.sockets import Listening
 from chute.supervisor.worker import run_worker
 
@@ -39,7 +39,16 @@ class Master:
     """The parent of the workers."""
 
     def __init__(self, config: Config, listening: Sequence[Listening]) -> None:
-        """Prepare to run `config.workers` workers on sockets that stay the caller's."""
+        """Prepare to run `config.workers` workers on sockets that stay the caller's.
+
+        Raises:
+            ConfigError: this system cannot wait for a signal and a time at once.
+        """
+        if not hasattr(signal, "sigtimedwait"):
+            raise ConfigError(
+                "several workers need sigtimedwait(2), which this system does not have",
+                hint="use --workers 1",
+            )
         self._config = config
         self._listening = listening
         self._slots: dict[int, int] = {}
@@ -53,6 +62,8 @@ class Master:
         Args:
             on_ready: called when the workers are started and signals are heeded.
         """
+        # Whoever started us may have ignored it, and then no death would be told.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         for slot in range(self._config.workers):
             self._start(slot)
@@ -66,8 +77,8 @@ class Master:
         timeout_s = 60.0
         if self._due:
             timeout_s = max(0.0, min(self._due.values()) - monotonic_s())
-        received = signal.sigtimedwait(_SIGNALS, timeout_s)
-        if received is not None and received.si_signo != signal.SIGCHLD:
+        received = _wait_for(_SIGNALS, timeout_s)
+        if received not in (None, signal.SIGCHLD):
             return True
         self._reap(restart=True)
         now_s = monotonic_s()
@@ -107,14 +118,19 @@ class Master:
 
     def _reap(self, *, restart: bool) -> None:
         while self._slots:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
             if pid == 0:
                 return
-            slot = self._slots.pop(pid)
+            slot = self._slots.pop(pid, None)
+            if slot is None:
+                continue  # an orphan that was given to us, as the first process of a container is
             lived_s = monotonic_s() - self._started_s.pop(pid)
             if restart:
                 code = os.waitstatus_to_exitcode(status)
-                why = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+                why = f"exit code {code}" if code >= 0 else _signal_name(-code)
                 logger.error("worker %d (pid %d) ended: %s; it is replaced", slot, pid, why)
                 pause_s = RESTART_PAUSE_S if lived_s < YOUNG_S else 0.0
                 self._due[slot] = monotonic_s() + pause_s
@@ -125,7 +141,7 @@ class Master:
         give_up_s = monotonic_s() + STOP_TIMEOUT_S
         self._reap(restart=False)
         while self._slots and monotonic_s() < give_up_s:
-            signal.sigtimedwait({signal.SIGCHLD}, 0.1)
+            _wait_for(frozenset({signal.SIGCHLD}), 0.1)
             self._reap(restart=False)
         for pid in self._slots:
             logger.error("worker (pid %d) did not stop in time and is killed", pid)
@@ -133,6 +149,21 @@ class Master:
             os.waitpid(pid, 0)
         os.close(self._alive_read)
         os.close(self._alive_write)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"  # the real-time signals have no names
+
+
+def _wait_for(numbers: frozenset[signal.Signals], timeout_s: float) -> int | None:
+    """Return the number of the next of these (blocked) signals, or None when none came in time."""
+    if sys.platform != "darwin":
+        received = signal.sigtimedwait(numbers, timeout_s)
+        return None if received is None else received.si_signo
+    raise MisuseError("refused when the master was made")
 
 
 def _own_sockets(listening: Sequence[Listening], slot: int) -> list[socket.socket]:

@@ -26,19 +26,28 @@ class Listening:
         sockets: one per worker; the same object repeated where workers share a queue.
     """
 
-    __slots__ = ("bind", "sockets")
+    __slots__ = ("_name_identity", "bind", "sockets")
 
     def __init__(self, bind: Bind, sockets: list[socket.socket]) -> None:
         self.bind = bind
         self.sockets = sockets
+        self._name_identity = _identity(bind.path) if isinstance(bind, UnixBind) else None
 
     def close(self) -> None:
-        """Close every socket, and remove the name of a Unix one."""
+        """Close every socket, and remove the name of a Unix one if it still is ours."""
         for sock in self.sockets:
             sock.close()
-        if isinstance(self.bind, UnixBind):
+        if isinstance(self.bind, UnixBind) and _identity(self.bind.path) == self._name_identity:
             with contextlib.suppress(OSError):
                 os.unlink(self.bind.path)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino)
 
 
 def open_listening(bind: Bind, workers: int) -> Listening:
@@ -140,11 +149,14 @@ def _clear_away(bind: UnixBind, status: os.stat_result) -> None:
             hint="choose another path, or remove what is there",
         )
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(0)
         try:
             probe.connect(bind.path)
         except ConnectionRefusedError:
             os.unlink(bind.path)
             return
+        except BlockingIOError:
+            pass  # its queue is full, so there is one
         except OSError as error:
             raise _explain(error, bind) from error
     raise ConfigError(f"cannot listen at {bind}: a server is listening there already")

@@ -149,6 +149,22 @@ def test_dripping_head_does_not_move_its_deadline(bench: Bench):
     assert bench.received().startswith(b"HTTP/1.1 408 ")
 
 
+def test_empty_lines_do_not_move_the_deadline_of_a_head(bench: Bench):
+    """One is forgiven; a peer that sends nothing else would stay for ever if each began a new head."""
+    for _ in range(9):
+        bench.far.send(b"\r\n")
+        bench.connection.on_event(READABLE | WRITABLE)
+        bench.wait_s(LIMITS.head_timeout_s / 8)
+    assert bench.connection.state is State.CLOSED
+
+
+def test_rest_of_a_pipelined_head_has_the_time_of_a_head(bench: Bench):
+    bench.far.send(HEAD % b"x" + b"GET / HT")
+    bench.connection.on_event(READABLE | WRITABLE)
+    bench.wait_s(LIMITS.head_timeout_s + 1)
+    assert b" 408 " in bench.received()
+
+
 def test_peer_that_stops_reading_is_given_up_once_it_acknowledges_nothing(tmp_path: Path):
     path = tmp_path / "large"
     with path.open("wb") as file:

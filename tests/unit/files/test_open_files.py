@@ -207,7 +207,8 @@ def test_dropped_entry_no_longer_leads_to_its_file(disk: Disk, files: OpenFiles)
     assert isinstance(new, OpenFile)
     assert new is not old
     assert content_of(new) == LARGE
-    assert files.look_up(b"large") is entry, "found again, it is kept again"
+    assert files.look_up(b"large").found is new, "found again, it is kept, in an entry of its own"
+    assert files.refresh(entry) is new
     files.clear()
     files.clear()
     assert new.fd == CLOSED
@@ -249,9 +250,10 @@ def test_entry_that_led_nowhere_finds_the_file_that_appears(disk: Disk, files: O
     write(disk.folder / "index.html", SMALL)
     assert files.refresh(entry) is Absent.MISSING, "within its time"
     disk.pass_time()
-    assert files.refresh(entry) is entry.found
-    assert open_file(entry).content == SMALL
-    assert files.look_up(b"index.html") is entry
+    found = files.refresh(entry)
+    assert found is files.look_up(b"index.html").found
+    assert isinstance(found, OpenFile)
+    assert found.content == SMALL
     (disk.folder / "index.html").unlink()
     disk.pass_time()
     assert files.refresh(entry) is Absent.MISSING
@@ -379,3 +381,21 @@ def test_t10_failing_and_recovering_a_thousand_times_leaves_nothing_open(
     disk.fails_with = []
     files.clear()
     assert descriptors() == before
+
+
+def test_two_plans_of_one_file_do_not_drop_it_in_turns(disk: Disk, files: OpenFiles):
+    """Each knows an entry of its own once the first was dropped; only one of them may stand in the cache."""
+    first = files.look_up(b"large")
+    files.clear()
+    second = files.look_up(b"large")
+    opened = len(disk.opened)
+    for _ in range(5):
+        assert files.refresh(first) is files.refresh(second)
+    assert len(disk.opened) == opened
+
+
+def test_contents_in_memory_survive_the_giving_back_of_descriptors(files: OpenFiles):
+    small, large = files.look_up(b"small"), files.look_up(b"large")
+    files.give_back_descriptors()
+    assert isinstance(small.found, OpenFile)
+    assert large.found is Absent.MISSING

@@ -170,3 +170,22 @@ def test_smuggling_is_refused_even_if_llhttp_lets_it_pass(
     found = [(b"host", b"a"), *lines]
     monkeypatch.setattr(HeadParser, "_field_lines", lambda _self, _head, _method: found)
     assert status_of(HeadParser(), head_with(request_line=b"POST / HTTP/1.1")) == 400
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /\r\nAccept: HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /sub?\r\nX: HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /\nhttp://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /\r HTTP/1.1\r\nHost: a\r\n\r\n",
+    ],
+)
+def test_parser_that_knows_the_host_refuses_a_request_line_without_version(head: bytes):
+    """llhttp takes it for HTTP/0.9; the plain path once went on to split across the end of the line."""
+    parser = HeadParser()
+    parser.parse(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    parser.parse(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    with pytest.raises(PeerError) as caught:
+        parser.parse(head)
+    assert caught.value.status_hint == 400
