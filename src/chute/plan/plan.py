@@ -16,6 +16,9 @@ from chute.exchange import Response, Validity
 from chute.semantics.messages import RequestHead
 from chute.transfer.source import CLOSED, FileSpan, Piece, bytes_in
 
+_PLAN_BYTES = 860
+"""What a plan holds beside its bytes: the object, its validity, and two Date values."""
+
 
 class Plan:
     """One prepared answer.
@@ -27,6 +30,7 @@ class Plan:
         head_bytes: how many of them are the head.
         rest: pieces that follow the payload; empty when the payload is the whole answer.
         content_bytes: bytes of content in payload and rest together.
+        cost_bytes: about how much memory the plan holds, for the caches' bounds.
         second: the wall-clock second whose Date the payload carries.
         keeps_alive: whether the connection may carry another exchange afterwards.
         total_bytes: bytes of payload and rest.
@@ -41,6 +45,7 @@ class Plan:
         "_before_date",
         "_validity",
         "content_bytes",
+        "cost_bytes",
         "head_bytes",
         "is_quick",
         "keeps_alive",
@@ -95,6 +100,9 @@ class Plan:
         self.payload = b""
         self.payload_bytes = 0
         self.head_bytes = -len(content)
+        in_memory = sum(len(piece) for piece in rest if isinstance(piece, bytes))
+        # The payload is held twice: as it is sent, and as the part behind the Date.
+        self.cost_bytes = _PLAN_BYTES + 2 * (len(head[0]) + len(self._after_date)) + in_memory
 
     def render(self, second: int, date: bytes) -> None:
         """Fill in the Date value of `second`; every Date is 29 bytes long, so lengths stay."""
@@ -138,12 +146,6 @@ class Plan:
         owned, self.owned = self.owned, None
         if owned is not None:
             owned.release()
-
-    @property
-    def cost_bytes(self) -> int:
-        """About how much memory the plan holds, for the cache's bound."""
-        in_memory = sum(len(piece) for piece in self.rest if isinstance(piece, bytes))
-        return 800 + 2 * (len(self._before_date) + len(self._after_date) + 29) + in_memory
 
 
 class KnownHead:
