@@ -266,3 +266,34 @@ def test_log_to_a_pipe_that_nobody_reads_holds_nobody_up(folder: Path, tmp_path:
         process.terminate()
         assert process.wait(10) == 0
         process.stdout.close()
+
+
+def test_closed_standard_streams_are_no_reason_not_to_serve(folder: Path, tmp_path: Path):
+    (folder / "a.txt").write_bytes(b"abc")
+    path = tmp_path / "chute.sock"
+    command = f"exec {sys.executable} -m chute serve {folder} --bind unix:{path} <&- >&- 2>&-"
+    process = subprocess.Popen(["bash", "-c", command])
+    try:
+        wait_until(path.exists, what="the socket")
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(5)
+            sock.connect(str(path))
+            sock.sendall(b"GET /a.txt HTTP/1.0\r\n\r\n")
+            with sock.makefile("rb") as stream:
+                assert stream.read().endswith(b"abc")
+    finally:
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+def test_name_of_a_unix_socket_that_is_not_ours_any_more_is_left(folder: Path, tmp_path: Path):
+    path = tmp_path / "chute.sock"
+    (tmp_path / "first").mkdir()
+    (tmp_path / "second").mkdir()
+    first = start_chute(folder, tmp_path / "first", bind=f"unix:{path}")
+    path.unlink()
+    second = start_chute(folder, tmp_path / "second", bind=f"unix:{path}")
+    assert first.stop() == 0
+    assert path.exists()
+    assert second.stop() == 0
+    assert not path.exists()

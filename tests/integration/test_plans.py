@@ -148,7 +148,7 @@ def test_content_of_a_get_is_never_a_request(serve: Serve, folder: Path):
 
 @pytest.mark.parametrize("poller", ["auto"])
 def test_unique_heads_do_not_fill_the_memory(serve: Serve, folder: Path):
-    """The bounds: 16 MiB of heads and 32 MiB of plans in total; on one target only the heads count."""
+    """The bounds: 48 MiB of heads and 32 MiB of plans in total; on one target only the heads count."""
     (folder / "a.txt").write_bytes(b"a" * 100)
     chute = serve("--access-log", "off")
     with chute.connect() as wire:
