@@ -8,7 +8,6 @@ the loop call again at once, after asyncio's own callbacks had their turn.
 from __future__ import annotations
 
 import asyncio
-import logging
 import select
 from collections import deque
 from collections.abc import Callable
@@ -19,8 +18,6 @@ from chute.engine.limits import BATCHES_PER_WAKE, IDLE_WAKES_MAX
 from chute.engine.poller import EpollPoller
 from chute.engine.portable import PortablePoller
 from chute.streams import Waiter
-
-logger = logging.getLogger("chute.engine")
 
 
 class Resumable(Waiter, Protocol):

@@ -22,7 +22,6 @@ Listeners are level-triggered, and exclusive, because several workers may wait o
 
 from __future__ import annotations
 
-import logging
 import select
 import sys
 from typing import Protocol
@@ -30,8 +29,6 @@ from typing import Protocol
 from chute.engine.limits import EVENTS_PER_BATCH
 from chute.errors import MisuseError
 from chute.streams import PEER_FINISHED, READABLE, WRITABLE, Closable, Waiter
-
-logger = logging.getLogger("chute.engine")
 
 # The names in `select` exist on Linux only, and this module must be importable elsewhere (linux/eventpoll.h).
 _EPOLLET = 1 << 31

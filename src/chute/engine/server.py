@@ -79,11 +79,6 @@ class Server:
         bridge.finish_batch()
         bridge.close()
 
-    @property
-    def connection_count(self) -> int:
-        """How many connections are open."""
-        return len(self._connections.open)
-
     def _after_batch(self) -> None:
         if self._access_log is not None:
             self._access_log.flush_if_due()

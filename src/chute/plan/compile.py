@@ -40,7 +40,7 @@ def compile_plan(response: Response, head: RequestHead | None, *, keeps_alive: b
         fields.append((b"Connection", b"keep-alive"))
     pieces = response.pieces
     if head is not None and head.method == b"HEAD":
-        pieces, content_bytes = (), 0
+        pieces = ()
     joined = b""
     if pieces and isinstance(pieces[0], bytes) and len(pieces[0]) <= JOINED_BYTES_MAX:
         joined, pieces = pieces[0], pieces[1:]
@@ -49,7 +49,6 @@ def compile_plan(response: Response, head: RequestHead | None, *, keeps_alive: b
         render_head_parts(response.status, fields),
         joined,
         pieces,
-        content_bytes,
         keeps_alive=keeps_alive,
         validity=response.validity,
         owned=None if response.validity is not None else response,

@@ -26,10 +26,8 @@ class Plan:
     Attributes:
         status: the status code, for the log.
         payload: head and, where it fits, content: the bytes of the first send, right for `second`.
-        payload_bytes: the length of `payload`, which no new Date changes.
         head_bytes: how many of them are the head.
         rest: pieces that follow the payload; empty when the payload is the whole answer.
-        content_bytes: bytes of content in payload and rest together.
         cost_bytes: about how much memory the plan holds, for the caches' bounds.
         second: the wall-clock second whose Date the payload carries.
         keeps_alive: whether the connection may carry another exchange afterwards.
@@ -44,14 +42,12 @@ class Plan:
         "_after_date",
         "_before_date",
         "_validity",
-        "content_bytes",
         "cost_bytes",
         "head_bytes",
         "is_quick",
         "keeps_alive",
         "owned",
         "payload",
-        "payload_bytes",
         "rest",
         "second",
         "span",
@@ -66,7 +62,6 @@ class Plan:
         head: tuple[bytes, bytes],
         content: bytes,
         rest: tuple[Piece, ...],
-        content_bytes: int,
         *,
         keeps_alive: bool,
         validity: Validity | None,
@@ -79,7 +74,6 @@ class Plan:
             head: what comes before the Date value and what comes after it.
             content: content that leaves together with the head.
             rest: pieces that follow.
-            content_bytes: all bytes of content.
             keeps_alive: whether the connection survives the answer.
             validity: what makes the plan reusable, or None for a plan that is used once.
             owned: the response to release after a single use.
@@ -90,7 +84,6 @@ class Plan:
         self._validity = validity
         self.owned = owned
         self.rest = rest
-        self.content_bytes = content_bytes
         self.keeps_alive = keeps_alive
         self.span = rest[0] if len(rest) == 1 and isinstance(rest[0], FileSpan) else None
         self.is_quick = keeps_alive and (not rest or self.span is not None)
@@ -98,7 +91,6 @@ class Plan:
         self.valid_until_s = 0.0 if validity is None else validity.valid_until_s
         self.second = -1
         self.payload = b""
-        self.payload_bytes = 0
         self.head_bytes = -len(content)
         in_memory = sum(len(piece) for piece in rest if isinstance(piece, bytes))
         # The payload is held twice: as it is sent, and as the part behind the Date.
@@ -108,9 +100,8 @@ class Plan:
         """Fill in the Date value of `second`; every Date is 29 bytes long, so lengths stay."""
         self.payload = self._before_date + date + self._after_date
         if self.second < 0:
-            self.payload_bytes = len(self.payload)
-            self.head_bytes += self.payload_bytes
-            self.total_bytes = self.payload_bytes + bytes_in(self.rest)
+            self.head_bytes += len(self.payload)
+            self.total_bytes = len(self.payload) + bytes_in(self.rest)
         self.second = second
 
     def is_fresh(self, clock: Clock) -> bool:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import socket
 from collections.abc import Callable, Sequence
 
 from chute.compose import Composed
 from chute.config.model import Config
-
-logger = logging.getLogger("chute")
 
 
 def run_worker(
