@@ -12,7 +12,6 @@ from chute.engine.service import Service
 from chute.middleware.access_log import AccessLog, CombinedFormat, JsonFormat
 from chute.middleware.log_file import LogFile
 from chute.static.handler import DEPENDS_ON, StaticHandler
-from chute.transfer import sendfile
 
 
 class Composed:
@@ -48,19 +47,8 @@ class Composed:
             self._access_log.close()
 
     def _make_service(self) -> Service:
-        config = self._config
-        copy_reason = None
-        if not config.sendfile:
-            copy_reason = b"off"
-        elif not sendfile.IS_AVAILABLE:
-            copy_reason = b"unavailable"
         return Service(
-            self._static.handle,
-            DEPENDS_ON,
-            self._clock,
-            config.limits,
-            self._access_log,
-            copy_reason=copy_reason,
+            self._static.handle, DEPENDS_ON, self._clock, self._config.limits, self._access_log
         )
 
 

@@ -163,7 +163,7 @@ def test_t32_no_size_waits_for_a_delayed_acknowledgement(serve: Serve, folder: P
     sizes = [1000, 1460, 4096, 8191, 8192, 8193, 20_000, 65_536, 100_000, 1 << 20]
     for size in sizes:
         (folder / f"{size}.bin").write_bytes(bytes(size))
-    for option in ("--sendfile", "--no-sendfile"):
+    for option in ("--sendfile=on", "--sendfile=off"):
         with serve(option).connect() as wire:
             started = time.monotonic()
             for _ in range(12):

@@ -42,7 +42,7 @@ def test_large_file_goes_out_whole(serve: Serve, folder: Path):
 def test_without_sendfile_the_bytes_are_the_same(serve: Serve, folder: Path):
     content = bytes(range(256)) * 12_000
     (folder / "big.bin").write_bytes(content)
-    chute = serve("--no-sendfile")
+    chute = serve("--sendfile=off")
     assert chute.get("/big.bin").body == content
     (line,) = chute.log_lines(1)
     assert line.endswith(" copy:off complete")

@@ -21,7 +21,7 @@ SPIN = 0.15
 
 BOTH_WAYS = pytest.mark.parametrize(
     ("poller", "way"),
-    [("auto", "--sendfile"), ("portable", "--sendfile"), ("auto", "--no-sendfile")],
+    [("auto", "--sendfile=on"), ("portable", "--sendfile=on"), ("auto", "--sendfile=off")],
 )
 """Both methods, and sendfile over both pollers."""
 
@@ -303,7 +303,7 @@ def test_t17_deleted_file_is_sent_to_its_end(serve: Serve, folder: Path, way: st
 
 
 @pytest.mark.parametrize(
-    ("way", "carried"), [("--sendfile", "sendfile"), ("--no-sendfile", "copy:off")]
+    ("way", "carried"), [("--sendfile=on", "sendfile"), ("--sendfile=off", "copy:off")]
 )
 def test_t33_log_says_how_each_answer_was_carried(
     serve: Serve, folder: Path, way: str, carried: str

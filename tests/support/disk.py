@@ -9,6 +9,7 @@ from pathlib import Path
 from chute.clock import Clock
 from chute.files.open_files import Entry, OpenFile, OpenFiles
 from chute.files.resolve import Root
+from chute.transfer.method import Devices
 from chute.transfer.source import CLOSED
 
 IN_MEMORY_MAX = 100
@@ -37,6 +38,7 @@ class Disk:
         return OpenFiles(
             self,  # type: ignore[arg-type]
             self.clock,
+            Devices(),
             valid_s=valid_s,
             entries_max=entries_max,
             content_bytes_max=IN_MEMORY_MAX,

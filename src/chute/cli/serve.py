@@ -20,6 +20,7 @@ from chute.static.options import StaticOptions
 from chute.supervisor.master import Master
 from chute.supervisor.sockets import Listening, open_listening
 from chute.supervisor.worker import run_worker
+from chute.transfer.method import SendfileMode
 
 DEFAULT_BIND = "127.0.0.1:8000"
 
@@ -81,10 +82,12 @@ _STATIC = StaticOptions(root=".")
     least=0.0,
 )
 @option(
-    "--sendfile/--no-sendfile",
-    default=True,
+    "--sendfile",
+    type=click.Choice(["auto", "on", "off"]),
+    default=_STATIC.sendfile,
     show_default=True,
-    help="Let the kernel carry files from --sendfile-min bytes up, or copy them through the process.",
+    help="Let the kernel carry files from --sendfile-min bytes up, or copy them through the process; "
+    "'auto' copies on network, shared and FUSE file systems.",
 )
 @option(
     "--sendfile-min",
@@ -118,7 +121,7 @@ def serve(
     log_level: str,
     index: tuple[str, ...],
     valid: float,
-    sendfile: bool,
+    sendfile: SendfileMode,
     sendfile_min: int,
     head_timeout: float,
     body_timeout: float,
@@ -138,11 +141,11 @@ def serve(
             index=tuple(_checked_index(name) for name in index),
             valid_s=valid,
             sendfile_min_bytes=sendfile_min,
+            sendfile=sendfile,
         ),
         workers=workers,
         access_log=access_log,
         log_format=log_format,
-        sendfile=sendfile,
         poller=poller,
         limits=Limits(
             head_timeout_s=head_timeout,

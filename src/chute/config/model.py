@@ -25,7 +25,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         workers: processes that serve; each has an engine of its own.
         access_log: a file, `-` for standard output, or `off`.
         log_format: how a line of it looks.
-        sendfile: whether files from `sendfile_min_bytes` up are carried by sendfile(2).
         poller: `auto` takes epoll where there is one; `portable` does without.
         limits: bounds for peers.
     """
@@ -35,6 +34,5 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 1
     access_log: str = "-"
     log_format: LogFormat = "combined"
-    sendfile: bool = True
     poller: PollerChoice = "auto"
     limits: Limits = Limits()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 
+from chute.errors import FileShrank, PeerGone, TransferError
 from chute.plan.plan import KnownHead
 from chute.transfer.outbox import Outbox
 from chute.transfer.progress import Progress
+from chute.transfer.read_ahead import Outcome, ReadAhead
 from chute.transfer.sending import Send, unacknowledged_bytes
 
 
@@ -16,13 +20,20 @@ class Carrying:
     Attributes:
         known: the request and its plan.
         outbox: what is left to send; holds the files until it is done or abandoned.
+        waits_for_disk: whether content is being read in a thread; nothing can be sent meanwhile.
     """
 
-    __slots__ = ("_acknowledged", "_fd", "known", "outbox")
+    __slots__ = (
+        "_acknowledged",
+        "_fd",
+        "_has_been_read",
+        "_outcome",
+        "known",
+        "outbox",
+        "waits_for_disk",
+    )
 
-    def __init__(
-        self, fd: int, send: Send, known: KnownHead, *, already_sent: int, copy_reason: bytes | None
-    ) -> None:
+    def __init__(self, fd: int, send: Send, known: KnownHead, *, already_sent: int) -> None:
         """Take over an answer of which `already_sent` bytes have left.
 
         Args:
@@ -30,19 +41,15 @@ class Carrying:
             send: `socket.send` of the same socket.
             known: the request and its plan; what the plan owned is the outbox's from now on.
             already_sent: bytes of the plan that the socket has taken.
-            copy_reason: why sendfile must not be used, or None.
         """
         plan = known.plan
         self._fd = fd
         self._acknowledged = -sys.maxsize
         self.known = known
-        self.outbox = Outbox(
-            fd,
-            send,
-            (plan.payload, *plan.rest),
-            already_sent=already_sent,
-            copy_reason=copy_reason,
-        )
+        self.waits_for_disk = False
+        self._has_been_read = False
+        self._outcome: Outcome = None
+        self.outbox = Outbox(fd, send, (plan.payload, *plan.rest), already_sent=already_sent)
         plan.let_go()
 
     def step(self, budget: int) -> tuple[Progress, bool]:
@@ -54,12 +61,34 @@ class Carrying:
         Raises:
             TransferError: the answer cannot be completed; see `Outbox.flush`.
         """
+        if self._has_been_read:
+            self._has_been_read = False
+            self.outbox.was_read(self._outcome)
+            self._outcome = None
         sent_before = self.outbox.sent
         progress = self.outbox.flush(budget)
         has_moved = self.outbox.sent > sent_before
         if has_moved and progress is Progress.BLOCKED:
             self.peer_has_taken_more()
         return progress, has_moved
+
+    def have_read(self, reader: ReadAhead, then: Callable[[], None]) -> None:
+        """Have content read that is not in memory, after a step that ended with COLD.
+
+        Args:
+            reader: whose threads read it.
+            then: called when another step makes sense; also when the answer has ended meanwhile.
+        """
+        wanted = self.outbox.wanted
+        assert wanted is not None, "only after COLD"
+        self.waits_for_disk = True
+        reader.submit(wanted, partial(self._on_read, then))
+
+    def _on_read(self, then: Callable[[], None], outcome: Outcome) -> None:
+        self._outcome = outcome
+        self._has_been_read = True
+        self.waits_for_disk = False
+        then()
 
     def peer_has_taken_more(self) -> bool:
         """Whether the peer has acknowledged bytes since the last step that ended in a full buffer.
@@ -71,3 +100,10 @@ class Carrying:
         has_more = acknowledged > self._acknowledged
         self._acknowledged = acknowledged
         return has_more
+
+
+def why_it_ended(error: TransferError) -> str:
+    """Return what the log should say of an answer that ended early; nothing when only the peer has left."""
+    if isinstance(error, PeerGone):
+        return ""
+    return f"the file was {error}" if isinstance(error, FileShrank) else str(error)

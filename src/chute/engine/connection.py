@@ -20,18 +20,17 @@ import logging
 import socket
 
 from chute.clock import monotonic_s
-from chute.engine.carrying import Carrying
+from chute.engine.carrying import Carrying, why_it_ended
 from chute.engine.connections import Connections
 from chute.engine.limits import LINGER_BYTES_MAX, RECEIVE_BYTES, STEPS_PER_TURN
 from chute.engine.service import HEAD_END, NO_TIME_S, Service
 from chute.engine.states import State
 from chute.engine.timers import NEVER
-from chute.errors import FileShrank, PeerError, PeerGone, TransferError
+from chute.errors import PeerError, TransferError
 from chute.http1.framing import BodyDecoder, decoder_for
-from chute.http1.unfinished import check_unfinished
 from chute.plan.plan import KnownHead, Plan
 from chute.streams import FAILED, HUNG_UP, PEER_FINISHED, READABLE, WRITABLE
-from chute.transfer.outbox import BUFFER, SENDFILE
+from chute.transfer.carrier import BUFFER, SENDFILE, confirm_residency
 from chute.transfer.progress import Progress
 from chute.transfer.sendfile import send_with_head
 
@@ -149,6 +148,8 @@ class Connection:
             self._run()
         elif self._carrying is None:
             self._close()
+        elif self._carrying.waits_for_disk:
+            self._abort("timed out reading the file")
         elif self._carrying.peer_has_taken_more():
             self._arm(self._service.limits.send_timeout_s)
         else:
@@ -174,7 +175,8 @@ class Connection:
     @property
     def wants_write(self) -> bool:
         """See `streams.Waiter`."""
-        return not self._is_queued and self.state is State.CARRYING
+        carrying = self._carrying
+        return not (self._is_queued or carrying is None or carrying.waits_for_disk)
 
     # ------------------------------------------------------------------ steps
 
@@ -290,16 +292,10 @@ class Connection:
         end = buffer.find(HEAD_END) + len(HEAD_END)
         service = self._service
         if end < len(HEAD_END):
-            try:
-                check_unfinished(
-                    buffer,
-                    target_bytes_max=service.limits.target_bytes_max,
-                    head_bytes_max=service.limits.head_bytes_max,
-                )
-            except PeerError as error:
-                self._refuse(error)
-                return True
-            return False
+            fault = service.fault_in(buffer)
+            if fault is not None:
+                self._refuse(fault)
+            return fault is not None
         raw_head = buffer if end == len(buffer) else buffer[:end]
         self._buffer = buffer[end:]
         self._start(service.recall(raw_head) or service.answer(raw_head))
@@ -339,8 +335,10 @@ class Connection:
                 return self._send(plan.payload)
             except OSError:
                 return 0
-        service = self._service
-        if span.count > service.limits.chunk_bytes_max or service.copy_reason is not None:
+        now_s = self._service.clock.now_s
+        if span.count > self._service.limits.chunk_bytes_max or (
+            now_s >= span.resident_until_s and not confirm_residency(span, now_s)
+        ):
             return 0
         return send_with_head(
             self.fd, self._send, plan.payload, span.file.fd, span.offset, span.count
@@ -348,26 +346,20 @@ class Connection:
 
     def _begin_carrying(self, known: KnownHead, sent: int) -> None:
         service = self._service
-        self._carrying = Carrying(
-            self.fd, self._send, known, already_sent=sent, copy_reason=service.copy_reason
-        )
+        self._carrying = Carrying(self.fd, self._send, known, already_sent=sent)
         self.state = State.CARRYING
         self._arm(service.limits.send_timeout_s)
 
     def _carry(self) -> bool:
         carrying = self._carrying
         assert carrying is not None
+        if carrying.waits_for_disk:
+            return False
         limits = self._service.limits
         try:
             progress, has_moved = carrying.step(limits.chunk_bytes_max)
-        except PeerGone:
-            self._abort("")
-            return False
-        except FileShrank as error:
-            self._abort(f"the file was {error}")
-            return False
         except TransferError as error:
-            self._abort(str(error))
+            self._abort(why_it_ended(error))
             return False
         if progress is Progress.DONE:
             self._carrying = None
@@ -377,6 +369,9 @@ class Connection:
             self._arm(limits.send_timeout_s)
         if progress is Progress.YIELDED:
             self._queue()
+        elif progress is Progress.COLD:
+            self._arm(limits.send_timeout_s)  # the disk has as long as the peer would have
+            carrying.have_read(self._connections.read_ahead, then=self._queue)
         return False
 
     def _finish(self, known: KnownHead, sent: int, carried: bytes) -> None:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from chute.engine.bridge import Bridge
 from chute.engine.timers import Timers
+from chute.transfer.read_ahead import ReadAhead
 
 
 class Abortable(Protocol):
@@ -16,17 +17,19 @@ class Abortable(Protocol):
 
 
 class Connections:
-    """The bridge, the timers, and the set of all open connections.
+    """The bridge, the timers, the threads that read, and the set of all open connections.
 
     Attributes:
         bridge: through which the loop calls them.
+        read_ahead: reads what is not in memory.
         timers: where their deadlines are watched.
         open: all that are not closed.
     """
 
-    __slots__ = ("bridge", "open", "timers")
+    __slots__ = ("bridge", "open", "read_ahead", "timers")
 
-    def __init__(self, bridge: Bridge, timers: Timers) -> None:
+    def __init__(self, bridge: Bridge, timers: Timers, read_ahead: ReadAhead) -> None:
         self.bridge = bridge
+        self.read_ahead = read_ahead
         self.timers = timers
         self.open: set[Abortable] = set()

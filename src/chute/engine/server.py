@@ -14,6 +14,7 @@ from chute.engine.listener import Listener
 from chute.engine.service import Service
 from chute.engine.timers import Timers
 from chute.middleware.access_log import AccessLog
+from chute.transfer.read_ahead import ReadAhead
 
 SWEEP_INTERVAL_S = 10.0
 """How often files that are no longer asked for are given back."""
@@ -46,7 +47,11 @@ class Server:
         self._sweep = sweep
         self._on_exhausted = on_exhausted
         bridge = Bridge(self._loop, clock, portable=portable, after_batch=self._after_batch)
-        self._connections = Connections(bridge, Timers(clock.now_s, TIMER_RESOLUTION_S))
+        self._connections = Connections(
+            bridge,
+            Timers(clock.now_s, TIMER_RESOLUTION_S),
+            ReadAhead(lambda: self._loop.call_soon_threadsafe(self._on_read_ahead)),
+        )
         self._listeners: list[Listener] = []
         self._tick_handle: asyncio.TimerHandle | None = None
         self._swept_s = clock.now_s
@@ -74,6 +79,7 @@ class Server:
             listener.close()
         for connection in list(self._connections.open):
             connection.abort()
+        self._connections.read_ahead.close()
         bridge = self._connections.bridge
         bridge.ready.clear()
         bridge.finish_batch()
@@ -82,6 +88,13 @@ class Server:
     def _after_batch(self) -> None:
         if self._access_log is not None:
             self._access_log.flush_if_due()
+
+    def _on_read_ahead(self) -> None:
+        """Let connections go on whose content has been read by a thread."""
+        self._clock.refresh()
+        self._connections.read_ahead.deliver()
+        self._connections.bridge.finish_batch()
+        self._connections.bridge.wake_ready()
 
     def _tick(self) -> None:
         """Meet deadlines and flush the log; runs a few times a second, and costs nothing worth naming."""

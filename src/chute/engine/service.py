@@ -28,6 +28,7 @@ from chute.engine.limits import (
 from chute.errors import MisuseError, PeerError
 from chute.exchange import Handler, Request, Response, failure
 from chute.http1.head_parser import HeadParser
+from chute.http1.unfinished import check_unfinished
 from chute.middleware.access_log import AccessLog, Answered
 from chute.middleware.error_pages import with_page
 from chute.plan.cache import TwoGenerationCache
@@ -36,7 +37,7 @@ from chute.plan.plan import KnownHead, Plan
 from chute.semantics.dates import format_http_date
 from chute.semantics.messages import RequestHead
 from chute.semantics.target import RequestTargetForm, decode_path, split_target
-from chute.transfer.outbox import BUFFER, SENDFILE
+from chute.transfer.carrier import BUFFER, SENDFILE
 
 logger = logging.getLogger("chute.engine")
 
@@ -64,7 +65,6 @@ class Service:
         clock: the engine's clock.
         limits: bounds for peers.
         access_log: where finished answers are noted, or None.
-        copy_reason: why files are not sent by sendfile, or None when they are.
         known_heads: raw heads and what they led to.
     """
 
@@ -75,8 +75,6 @@ class Service:
         clock: Clock,
         limits: Limits,
         access_log: AccessLog | None,
-        *,
-        copy_reason: bytes | None = None,
     ) -> None:
         """Answer with `handler`.
 
@@ -86,12 +84,10 @@ class Service:
             clock: the engine's clock.
             limits: bounds for peers.
             access_log: where finished answers are noted; owned by the caller.
-            copy_reason: why sendfile must not be used, or None.
         """
         self.clock = clock
         self.limits = limits
         self.access_log = access_log
-        self.copy_reason = copy_reason
         self.known_heads: TwoGenerationCache[bytes, KnownHead] = TwoGenerationCache(
             entries_max=KNOWN_HEADS_MAX, bytes_max=KNOWN_HEADS_BYTES_MAX
         )
@@ -186,6 +182,19 @@ class Service:
             # A head that fills a whole read would leave the connection not knowing whether more has arrived.
             self.known_heads.offer(raw_head, known, _cost_bytes(raw_head, plan))
         return known
+
+    def fault_in(self, unfinished: bytes) -> PeerError | None:
+        """Return what is wrong with a head whose end has not arrived, if that can be told already."""
+        limits = self.limits
+        try:
+            check_unfinished(
+                unfinished,
+                target_bytes_max=limits.target_bytes_max,
+                head_bytes_max=limits.head_bytes_max,
+            )
+        except PeerError as error:
+            return error
+        return None
 
     def refuse(self, error: PeerError, received: bytes) -> KnownHead:
         """Return the answer to a peer that broke the protocol by `received`; the connection ends with it."""

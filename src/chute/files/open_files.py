@@ -26,6 +26,7 @@ from chute.errors import DescriptorsExhausted, FileForbidden, FileMissing
 from chute.files.resolve import Root
 from chute.semantics.dates import format_http_date
 from chute.semantics.validators import EntityTag, entity_tag_for_file
+from chute.transfer.method import Device, Devices
 from chute.transfer.source import CLOSED, SharedFile
 
 RACY_NS = 2_000_000_000
@@ -87,8 +88,10 @@ class OpenFile(SharedFile):
         "size",
     )
 
-    def __init__(self, fd: int, status: os.stat_result, content: bytes | None) -> None:
-        super().__init__(fd)
+    def __init__(
+        self, fd: int, status: os.stat_result, content: bytes | None, device: Device | None = None
+    ) -> None:
+        super().__init__(fd, device)
         lies = content is not None and len(content) != status.st_size
         self.identity = identity_of(status)
         self.content = content
@@ -131,19 +134,28 @@ class OpenFiles:
     """
 
     def __init__(
-        self, root: Root, clock: Clock, *, valid_s: float, entries_max: int, content_bytes_max: int
+        self,
+        root: Root,
+        clock: Clock,
+        devices: Devices,
+        *,
+        valid_s: float,
+        entries_max: int,
+        content_bytes_max: int,
     ) -> None:
         """Cache what is opened beneath `root`, which stays the caller's to close.
 
         Args:
             root: the directory all names are resolved beneath.
             clock: read, never refreshed here.
+            devices: what is known of the devices that files lie on.
             valid_s: for how long an entry is taken for granted; 0 checks at every look-up.
             entries_max: bound on entries, and so on descriptors held.
             content_bytes_max: files up to this size are read at once and need no descriptor.
         """
         self._root = root
         self._clock = clock
+        self._devices = devices
         self._valid_s = valid_s
         self._generation_max = max(1, entries_max // 2)
         self._content_bytes_max = content_bytes_max
@@ -315,8 +327,9 @@ class OpenFiles:
                 content = _read_to_end(fd, READ_FIRST_BYTES_MAX)
             elif status.st_size <= self._content_bytes_max:
                 status, content = _read_consistently(fd, status, self._content_bytes_max)
+            device = None if content is not None else self._devices.of(fd, status)
             keep = True
-            return OpenFile(fd, status, content)
+            return OpenFile(fd, status, content, device)
         except PermissionError:
             # Some files below /proc/sys can be opened by whoever may not read them.
             return Absent.FORBIDDEN

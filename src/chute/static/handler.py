@@ -16,6 +16,7 @@ from chute.files.respond import respond
 from chute.semantics.media_types import media_type_for_name
 from chute.semantics.target import encode_path
 from chute.static.options import StaticOptions
+from chute.transfer.method import Devices
 
 ALLOWED = b"GET, HEAD, OPTIONS"
 
@@ -65,6 +66,7 @@ class StaticHandler:
         self._files = OpenFiles(
             self._root,
             clock,
+            Devices(options.sendfile),
             valid_s=options.valid_s,
             entries_max=options.open_files_max,
             content_bytes_max=max(0, options.sendfile_min_bytes - 1),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from chute.transfer.method import SendfileMode
+
 
 class StaticOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Options of a served folder, or of one shared file.
@@ -16,6 +18,8 @@ class StaticOptions(msgspec.Struct, frozen=True, kw_only=True):
             again (seconds; 0 asks for every request).
         sendfile_min_bytes: files below it are kept in memory and leave in one call with their head.
         open_files_max: how many files are kept open between requests.
+        sendfile: whether larger files are carried by sendfile(2): `on`, `off`, or `auto`, which copies on file
+            systems that it is known to go wrong or to wait on (network and shared folders, FUSE).
     """
 
     root: str
@@ -24,3 +28,4 @@ class StaticOptions(msgspec.Struct, frozen=True, kw_only=True):
     valid_s: float = 1.0
     sendfile_min_bytes: int = 8 * 1024
     open_files_max: int = 1024
+    sendfile: SendfileMode = "auto"

@@ -1,34 +1,52 @@
-"""The portable path: pread(2) and send(2), with the contract of `sendfile`.
+"""Content that goes through this process: read here, sent by whoever asked.
 
-Nothing is kept between two steps: what the socket did not take is read again from the page cache at the exact offset
-reached. That costs a slow reader some repeated reads and saves a buffer per connection, so memory stays flat however
-many clients stall.
+Two ways to read, and both name their offset. Reading what is in memory never waits; plain pread(2) may, and belongs
+where that is nobody else's business: in a thread, or for content that was just read ahead.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 
-from chute.transfer.progress import WOULD_BLOCK
-from chute.transfer.sending import Send
+from chute.transfer.residency import read_resident
 
 READ_BYTES = 256 * 1024
 """One read: large enough that the calls do not matter, small enough to stay in the second-level cache."""
 
 
-def send_step(send: Send, in_fd: int, offset: int, count: int, flags: int) -> int:
-    """Copy up to `count` bytes of `in_fd` from `offset` into the socket behind `send`.
+class _Scratch(threading.local):
+    """Room to read into, one per thread: fresh memory for every read would cost a page fault per 4 KiB of it."""
+
+    def __init__(self) -> None:
+        self.room = bytearray(READ_BYTES)
+
+
+_scratch = _Scratch()
+
+
+def read_in_memory(fd: int, offset: int, count: int) -> memoryview | None:
+    """Read what the page cache has of the next `count` bytes, at most `READ_BYTES`.
 
     Returns:
-        The bytes moved, 0 past the end of the file, or `WOULD_BLOCK`.
+        The bytes, in memory that this thread's next call overwrites; empty past the end of the file; None when the
+        first of them would have to come from the disk.
 
     Raises:
-        OSError: any error but EAGAIN and EINTR, from either side.
+        OSError: the file system failed.
     """
-    content = os.pread(in_fd, min(count, READ_BYTES), offset)
-    if not content:
-        return 0
-    try:
-        return send(content, flags)
-    except BlockingIOError:
-        return WOULD_BLOCK
+    room = _scratch.room
+    moved = read_resident(fd, room, min(count, READ_BYTES), offset)
+    return None if moved is None else memoryview(room)[:moved]
+
+
+def blocking_read(fd: int, offset: int, count: int) -> bytes:
+    """Read the next `count` bytes, at most `READ_BYTES`, waiting for the disk if need be.
+
+    Returns:
+        The bytes; empty past the end of the file.
+
+    Raises:
+        OSError: the file system failed.
+    """
+    return os.pread(fd, min(count, READ_BYTES), offset)

@@ -8,38 +8,23 @@ the rest. It never owns the socket, never changes its blocking mode, and never k
   segment. Without it Nagle's algorithm and delayed acknowledgements hold small files back for 40 ms each.
 - `send(2)` on a stream socket that accepts less than it was given has met a full buffer, and the kernel has noted
   that somebody wants to hear of space (epoll(7), question 9): no second call is needed to learn EAGAIN.
-- After the first byte of a span there is no second plan: before it, a file system that cannot do sendfile is copied
-  from the same offset; after it, any error ends the transfer.
+- How a span of a file is carried is decided by a `Carrier`, call by call. Where the bytes would have to come from a
+  disk first, the turn ends with COLD: whoever drives the outbox has `wanted` read in a thread, hands over the outcome
+  by `was_read`, and flushes again.
+- This is the one pump: the engine drives it from its poller, `chute.sendfile` by poll(2) in the caller's thread, and
+  `chute.sock_sendfile` by the writers of any asyncio loop.
 """
 
 from __future__ import annotations
 
-import errno
 from collections import deque
 
 from chute.errors import FileShrank, PeerGone, TransferError
-from chute.transfer import copying, sendfile
+from chute.transfer.carrier import PEER_ERRORS, Carrier, name_of
 from chute.transfer.progress import WOULD_BLOCK, Progress
+from chute.transfer.read_ahead import Outcome, Wanted
 from chute.transfer.sending import MSG_MORE, Send
 from chute.transfer.source import FileSpan, Piece, SharedFile, bytes_in, size_of
-
-PEER_ERRORS = frozenset(
-    {
-        errno.EPIPE,
-        errno.ECONNRESET,
-        errno.ECONNABORTED,
-        errno.ENOTCONN,
-        errno.ESHUTDOWN,
-        errno.ETIMEDOUT,
-        errno.EHOSTUNREACH,
-        errno.ENETUNREACH,
-        errno.ENETDOWN,
-    }
-)
-"""Errors of a socket that mean: nobody is there to send to. Never a reason for another method."""
-
-BUFFER = b"buffer"
-SENDFILE = b"sendfile"
 
 
 class Outbox:
@@ -47,10 +32,9 @@ class Outbox:
 
     Attributes:
         sent: bytes that the kernel has accepted so far.
-        carried: how the content went: `buffer`, `sendfile` or `copy:<reason>`; the last file piece decides.
     """
 
-    __slots__ = ("_copy_reason", "_fd", "_offset", "_pieces", "_send", "_total", "carried", "sent")
+    __slots__ = ("_carrier", "_offset", "_pieces", "_send", "_total", "sent")
 
     def __init__(
         self,
@@ -60,29 +44,57 @@ class Outbox:
         *,
         already_sent: int = 0,
         copy_reason: bytes | None = None,
+        holds_unsent: bool = False,
+        may_wait: bool = False,
     ) -> None:
         """Queue `pieces` for the socket `fd` whose bound method is `send`; acquires every file among them.
 
         Args:
             fd: the socket's descriptor, borrowed.
-            send: `socket.send` of the same socket.
+            send: `socket.send` of the same socket, or what encrypts in front of it.
             pieces: what to send, in order.
             already_sent: bytes of the pieces that have left before.
-            copy_reason: why sendfile must not be used, or None when it may.
+            copy_reason: why this socket cannot be a target of sendfile, or None when it can.
+            holds_unsent: whether bytes that were offered once must be offered again unchanged, as TLS demands.
+            may_wait: whether this thread may wait for a disk; COLD never happens then.
         """
-        self._fd = fd
         self._send = send
         # An empty last piece would never lift the MSG_MORE of the one before it.
         self._pieces = deque(piece for piece in pieces if size_of(piece) > 0)
         self._offset = 0
         self._total = bytes_in(pieces)
-        self._copy_reason = copy_reason
-        self.carried = BUFFER
+        self._carrier = Carrier(
+            fd, send, copy_reason=copy_reason, holds_unsent=holds_unsent, may_wait=may_wait
+        )
         self.sent = already_sent
         for piece in self._pieces:
             if isinstance(piece, FileSpan):
                 piece.file.acquire()
         self._skip(already_sent)
+
+    @property
+    def carried(self) -> bytes:
+        """How the content went: `buffer`, `sendfile` or `copy:<reason>`; the last file piece decides."""
+        return self._carrier.carried
+
+    @property
+    def wanted(self) -> Wanted | None:
+        """What has to be read before the next turn, after a turn that ended with COLD."""
+        return self._carrier.wanted
+
+    def was_read(self, outcome: Outcome) -> None:
+        """Take the outcome of what was `wanted`; the next turn makes use of it.
+
+        Raises:
+            TransferError: the file cannot be read.
+        """
+        span = self._pieces[0]
+        assert isinstance(span, FileSpan), "only files are wanted"
+        try:
+            self._carrier.was_read(span, outcome)
+        except TransferError as error:
+            error.sent = self.sent
+            raise
 
     def flush(self, budget: int) -> Progress:
         """Send until everything left, the socket is full, or `budget` bytes have been moved in this turn.
@@ -100,18 +112,23 @@ class Outbox:
             try:
                 if isinstance(piece, FileSpan):
                     moved = self._step_file(piece, budget)
+                    is_full = self._carrier.is_full
                 else:
                     moved = self._step_memory(piece, budget)
+                    is_full = moved < min(len(piece) - self._offset, budget)
             except OSError as error:
                 raise self._failure(error) from error
-            if moved == WOULD_BLOCK:
-                return Progress.BLOCKED
+            except TransferError as error:
+                error.sent = self.sent
+                raise
+            if moved < 0:
+                return Progress.BLOCKED if moved == WOULD_BLOCK else Progress.COLD
             self.sent += moved
             self._offset += moved
             budget -= moved
             if self._offset == size_of(piece):
                 self._finish_piece()
-            elif not isinstance(piece, FileSpan) and budget > 0:
+            elif is_full:
                 return Progress.BLOCKED
         return Progress.DONE
 
@@ -131,7 +148,6 @@ class Outbox:
         self._offset = count
 
     def _step_memory(self, piece: bytes, budget: int) -> int:
-        flags = MSG_MORE if len(self._pieces) > 1 else 0
         start = self._offset
         rest = (
             piece
@@ -139,40 +155,28 @@ class Outbox:
             else memoryview(piece)[start : start + budget]
         )
         try:
-            return self._send(rest, flags)
+            return self._send(rest, self._flags())
         except BlockingIOError:
             return WOULD_BLOCK
 
     def _step_file(self, span: FileSpan, budget: int) -> int:
-        offset = span.offset + self._offset
-        count = min(span.count - self._offset, budget)
-        if self._copy_reason is None:
-            try:
-                moved = sendfile.send_step(self._fd, span.file.fd, offset, count)
-            except OSError as error:
-                if self._offset > 0 or error.errno in PEER_ERRORS:
-                    raise
-                self._copy_reason = errno.errorcode.get(error.errno or 0, "error").encode()
-            else:
-                self.carried = SENDFILE
-                return self._checked(moved)
-        self.carried = b"copy:" + self._copy_reason
-        flags = MSG_MORE if len(self._pieces) > 1 else 0
-        return self._checked(copying.send_step(self._send, span.file.fd, offset, count, flags))
-
-    def _checked(self, moved: int) -> int:
+        moved = self._carrier.step(span, self._offset, budget, self._flags())
         if moved == 0:
             raise FileShrank(sent=self.sent, expected=self._total)
         return moved
+
+    def _flags(self) -> int:
+        return MSG_MORE if len(self._pieces) > 1 else 0
 
     def _finish_piece(self) -> None:
         piece = self._pieces.popleft()
         self._offset = 0
         if isinstance(piece, FileSpan):
+            self._carrier.next_span()
             piece.file.release()
 
     def _failure(self, error: OSError) -> TransferError:
-        reason = errno.errorcode.get(error.errno or 0, str(error))
+        reason = name_of(error)
         if error.errno in PEER_ERRORS:
             return PeerGone(f"the peer is gone ({reason})", sent=self.sent)
         return TransferError(f"sending failed ({reason})", sent=self.sent)

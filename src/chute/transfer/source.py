@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from chute.transfer.method import Device
+
 CLOSED = -1
 
 
@@ -19,12 +21,23 @@ class SharedFile:
 
     The creator holds the first reference. All reads name their offset, so holders never disturb each other and the
     file position is neither used nor moved.
+
+    Attributes:
+        fd: the descriptor, or `CLOSED`.
+        device: what is known of the device that the file lies on.
     """
 
-    __slots__ = ("_holders", "fd")
+    __slots__ = ("_holders", "device", "fd")
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, device: Device | None = None) -> None:
+        """Take over `fd`.
+
+        Args:
+            fd: an open descriptor of a regular file.
+            device: what is known of its device; without it, waiting for its disk is taken to be no matter.
+        """
         self.fd = fd
+        self.device = device or Device()
         self._holders = 1
 
     def acquire(self) -> None:
@@ -48,11 +61,19 @@ class SharedFile:
 
 @dataclass(slots=True)
 class FileSpan:
-    """`count` bytes of `file` from `offset` on: a value, sent by an `Outbox`."""
+    """`count` bytes of `file` from `offset` on: sent by an `Outbox`, any number of times.
+
+    Attributes:
+        file: where the bytes are.
+        offset: the first of them.
+        count: how many they are.
+        resident_until_s: until when all of them are taken to be in memory (monotonic seconds).
+    """
 
     file: SharedFile
     offset: int
     count: int
+    resident_until_s: float = 0.0
 
 
 Piece = bytes | FileSpan

@@ -19,6 +19,7 @@ from chute.engine.states import State
 from chute.engine.timers import Timers
 from chute.exchange import Request, Response
 from chute.streams import PEER_FINISHED, READABLE, WRITABLE
+from chute.transfer.read_ahead import ReadAhead
 from chute.transfer.source import FileSpan, SharedFile
 from readiness import connected_pair
 
@@ -49,7 +50,9 @@ class Bench:
         self.file = file
         self.size = size
         self.bridge = NotedBridge()
-        self.connections = Connections(self.bridge, Timers(self.clock.now_s, 0.25))  # type: ignore[arg-type]
+        self.connections = Connections(
+            self.bridge, Timers(self.clock.now_s, 0.25), ReadAhead(lambda: None)
+        )  # type: ignore[arg-type]
         self.near, self.far = connected_pair()
         service = Service(self.answer, frozenset(), self.clock, limits, None)
         self.connection = Connection(self.near, "peer", service, self.connections)

@@ -10,4 +10,4 @@ def test_would_block_is_no_count_of_bytes():
 
 
 def test_progress_says_what_to_wait_for():
-    assert {progress.name for progress in Progress} == {"DONE", "BLOCKED", "YIELDED"}
+    assert {progress.name for progress in Progress} == {"DONE", "BLOCKED", "YIELDED", "COLD"}

@@ -1,0 +1,162 @@
+"""Which method carries a file: a property of the file system it lies on, learned once per device.
+
+`sendfile(2)` reads through the page cache, and some file systems have none that can be trusted. On VirtualBox shared
+folders and on 9p, content has been seen old or torn; on network and user-space file systems a page that is not there
+is fetched by a server that may be far away, inside a call that holds up every other connection. There `auto` copies,
+with reads in a thread. Elsewhere sendfile is tried, and what the kernel says is remembered: a device whose file system
+answers EINVAL, ENOSYS, EOVERFLOW or EOPNOTSUPP is not asked again. Other errors say something about one file at
+one moment and are not remembered.
+
+The type is that of the mount a descriptor was opened through: `/proc/self/fdinfo` names the mount, and
+`/proc/self/mountinfo` its type (proc_pid_mountinfo(5)). `st_dev` alone would not do: subvolumes and overlays have
+device numbers that no mount shows.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+import os
+import re
+from typing import Literal, NamedTuple
+
+from chute.transfer import sendfile
+from chute.transfer.residency import can_probe
+
+SendfileMode = Literal["on", "off", "auto"]
+"""`auto` leaves it to the file system, `on` tries sendfile on every one, `off` never does."""
+
+DISTRUSTED = frozenset(
+    {"vboxsf", "9p", "virtiofs", "fuse", "fuseblk", "nfs", "nfs4", "cifs", "smb3"}
+)
+"""Types of file systems whose files `auto` copies; `fuse.sshfs` and its kin count as `fuse`."""
+
+IN_MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs"})
+"""Types of file systems that have no disk to wait for."""
+
+UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOVERFLOW, errno.EOPNOTSUPP})
+"""Errors of sendfile(2) that mean: not with this file system, today or tomorrow."""
+
+DEVICES_MAX = 1024
+"""Devices remembered at once; automounters make and drop them."""
+
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+class Residency(enum.Enum):
+    """What can be known about whether content is in memory already."""
+
+    ALWAYS = "there is no disk, or nobody minds waiting for it"
+    PROBED = "the kernel says so when asked (RWF_NOWAIT)"
+    UNKNOWN = "it cannot be asked, so the content is read ahead in a thread"
+
+
+class Device:
+    """What has been learned of one device.
+
+    Attributes:
+        copy_reason: why its files are copied, or None when sendfile carries them.
+        residency: how to find out whether sending would wait for the disk.
+    """
+
+    __slots__ = ("copy_reason", "residency")
+
+    def __init__(
+        self, copy_reason: bytes | None = None, residency: Residency = Residency.ALWAYS
+    ) -> None:
+        self.copy_reason = copy_reason
+        self.residency = residency
+
+    def note_failure(self, number: int | None) -> bytes:
+        """Learn from an error of sendfile(2) before its first byte.
+
+        Args:
+            number: the error's errno.
+
+        Returns:
+            The reason to copy, which is remembered if it will be the same next time.
+        """
+        reason = errno.errorcode.get(number or 0, "error").encode()
+        if number in UNSUPPORTED:
+            self.copy_reason = reason
+        return reason
+
+
+class Devices:
+    """The devices that files were opened on. One per process is enough; not for use by several threads."""
+
+    def __init__(self, mode: SendfileMode = "auto") -> None:
+        """Start knowing nothing.
+
+        Args:
+            mode: what the user wants; see `SendfileMode`.
+        """
+        self._mode = mode
+        self._known: dict[int, Device] = {}
+
+    def of(self, fd: int, status: os.stat_result) -> Device:
+        """Return what is known of the device of an open regular file, asking the system when it is new.
+
+        Args:
+            fd: an open descriptor of the file, borrowed.
+            status: its `fstat`.
+        """
+        device = self._known.get(status.st_dev)
+        if device is None:
+            if len(self._known) >= DEVICES_MAX:
+                self._known.clear()
+            device = self._known[status.st_dev] = self._examine(fd)
+        return device
+
+    def _examine(self, fd: int) -> Device:
+        mount = mount_of(fd)
+        kind = "" if mount is None else mount.type
+        residency = Residency.UNKNOWN
+        if kind in IN_MEMORY:
+            residency = Residency.ALWAYS
+        elif can_probe(fd):
+            residency = Residency.PROBED
+        return Device(self._reason_to_copy(kind), residency)
+
+    def _reason_to_copy(self, kind: str) -> bytes | None:
+        if self._mode == "off":
+            return b"off"
+        if not sendfile.IS_AVAILABLE:
+            return b"unavailable"
+        if self._mode == "auto" and kind.partition(".")[0] in DISTRUSTED:
+            return kind.encode()
+        return None
+
+
+class Mount(NamedTuple):
+    """One mounted file system.
+
+    Attributes:
+        type: as in mountinfo, for example `ext4` or `fuse.sshfs`.
+        point: where it is mounted.
+    """
+
+    type: str
+    point: str
+
+
+def mount_of(fd: int) -> Mount | None:
+    """Return the mount that the file behind `fd` was opened through, or None where the system does not tell."""
+    try:
+        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii", errors="replace") as lines:
+            wanted = next(line.split()[1] for line in lines if line.startswith("mnt_id:"))
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
+            for line in lines:
+                number, rest = line.split(" ", 1)
+                if number == wanted:
+                    return _parse_mount(rest)
+    except (OSError, StopIteration, ValueError, IndexError):
+        return None
+    return None
+
+
+def _parse_mount(rest: str) -> Mount:
+    """Parse a mountinfo line behind its first field; optional fields end with a lone dash."""
+    places, _, system = rest.partition(" - ")
+    point = _OCTAL.sub(lambda match: chr(int(match[1], 8)), places.split(" ")[3])
+    return Mount(system.split(" ")[0], point)
