@@ -5,7 +5,9 @@
     ├── MisuseError            the calling program broke a contract of ours
     ├── TransferError          a body stopped part way; `sent` bytes had left before
     │   ├── PeerGone           the peer closed or reset the connection
-    │   └── FileShrank         the file became shorter than what was promised
+    │   ├── FileShrank         the file is shorter than what was promised
+    │   ├── SendTimeout        the peer took nothing for too long
+    │   └── NotSendable        this file, or to this socket: refused before the first byte
     ├── FileError              a name could not be turned into an open regular file
     │   ├── FileMissing        nothing servable has that name
     │   ├── FileForbidden      the operating system refuses to let us read it
@@ -35,7 +37,7 @@ class PeerError(ChuteError):
         self.status_hint = status_hint
 
 
-class MisuseError(ChuteError):
+class MisuseError(ChuteError, ValueError):
     """The calling program broke a contract; the message names the contract."""
 
 
@@ -65,6 +67,14 @@ class FileShrank(TransferError):
     def __init__(self, *, sent: int, expected: int) -> None:
         super().__init__(f"truncated at {sent} of {expected}", sent=sent)
         self.expected = expected
+
+
+class SendTimeout(TransferError):
+    """The peer took nothing for as long as the caller was willing to wait."""
+
+
+class NotSendable(TransferError):
+    """The file is none that can be sent, or the socket none that it can be sent to; nothing was sent."""
 
 
 class FileError(ChuteError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import partial
 
@@ -11,7 +10,7 @@ from chute.plan.plan import KnownHead
 from chute.transfer.outbox import Outbox
 from chute.transfer.progress import Progress
 from chute.transfer.read_ahead import Outcome, ReadAhead
-from chute.transfer.sending import Send, unacknowledged_bytes
+from chute.transfer.sending import Send
 
 
 class Carrying:
@@ -24,8 +23,6 @@ class Carrying:
     """
 
     __slots__ = (
-        "_acknowledged",
-        "_fd",
         "_has_been_read",
         "_outcome",
         "known",
@@ -43,8 +40,6 @@ class Carrying:
             already_sent: bytes of the plan that the socket has taken.
         """
         plan = known.plan
-        self._fd = fd
-        self._acknowledged = -sys.maxsize
         self.known = known
         self.waits_for_disk = False
         self._has_been_read = False
@@ -69,7 +64,7 @@ class Carrying:
         progress = self.outbox.flush(budget)
         has_moved = self.outbox.sent > sent_before
         if has_moved and progress is Progress.BLOCKED:
-            self.peer_has_taken_more()
+            self.outbox.peer_has_taken_more()
         return progress, has_moved
 
     def have_read(self, reader: ReadAhead, then: Callable[[], None]) -> None:
@@ -89,17 +84,6 @@ class Carrying:
         self._has_been_read = True
         self.waits_for_disk = False
         then()
-
-    def peer_has_taken_more(self) -> bool:
-        """Whether the peer has acknowledged bytes since the last step that ended in a full buffer.
-
-        That, and not room in the send buffer, is progress: the buffer may hold megabytes, and reports room only when
-        a third of it is free, which at ten kilobytes a second takes an honest client longer than any time-out.
-        """
-        acknowledged = self.outbox.sent - unacknowledged_bytes(self._fd)
-        has_more = acknowledged > self._acknowledged
-        self._acknowledged = acknowledged
-        return has_more
 
 
 def why_it_ended(error: TransferError) -> str:

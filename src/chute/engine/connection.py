@@ -150,7 +150,7 @@ class Connection:
             self._close()
         elif self._carrying.waits_for_disk:
             self._abort("timed out reading the file")
-        elif self._carrying.peer_has_taken_more():
+        elif self._carrying.outbox.peer_has_taken_more():
             self._arm(self._service.limits.send_timeout_s)
         else:
             self._abort("timed out")

@@ -28,16 +28,10 @@ from chute.semantics.dates import format_http_date
 from chute.semantics.validators import EntityTag, entity_tag_for_file
 from chute.transfer.method import Device, Devices
 from chute.transfer.source import CLOSED, SharedFile
+from chute.transfer.unsized import READ_FIRST_BYTES_MAX, blocking_read_all, size_may_lie
 
 RACY_NS = 2_000_000_000
 """A file younger than this may change again within one tick of its file system's clock (2 s on FAT)."""
-
-UNTRUSTED_SIZE_BYTES = 64 * 1024
-"""Below it, a file without any allocated block is read before it is sized; sparse giants are trusted."""
-
-READ_FIRST_BYTES_MAX = 16 * 1024 * 1024
-"""The most that is read from a file whose size cannot be trusted; the rest is not served."""
-
 
 CONTENT_BYTES_MAX = 64 * 1024 * 1024
 """Memory for the contents of small files, both generations together."""
@@ -323,8 +317,8 @@ class OpenFiles:
             if not stat.S_ISREG(status.st_mode):
                 return Absent.MISSING
             content = None
-            if _size_may_lie(status):
-                content = _read_to_end(fd, READ_FIRST_BYTES_MAX)
+            if size_may_lie(status):
+                content = blocking_read_all(fd, READ_FIRST_BYTES_MAX)
             elif status.st_size <= self._content_bytes_max:
                 status, content = _read_consistently(fd, status, self._content_bytes_max)
             device = None if content is not None else self._devices.of(fd, status)
@@ -338,23 +332,6 @@ class OpenFiles:
         finally:
             if not keep:
                 os.close(fd)
-
-
-def _size_may_lie(status: os.stat_result) -> bool:
-    """Whether to read before sizing. Empty files and files kept inside their inode look the same; no harm done."""
-    return status.st_blocks == 0 and status.st_size <= UNTRUSTED_SIZE_BYTES
-
-
-def _read_to_end(fd: int, bytes_max: int) -> bytes:
-    pieces: list[bytes] = []
-    offset = 0
-    while offset < bytes_max:
-        piece = os.pread(fd, min(bytes_max - offset, 256 * 1024), offset)
-        if not piece:
-            break
-        pieces.append(piece)
-        offset += len(piece)
-    return b"".join(pieces)
 
 
 def _read_consistently(

@@ -83,7 +83,7 @@ class Device:
 
 
 class Devices:
-    """The devices that files were opened on. One per process is enough; not for use by several threads."""
+    """The devices that files were opened on. Threads may share it: at worst, two of them examine the same one."""
 
     def __init__(self, mode: SendfileMode = "auto") -> None:
         """Start knowing nothing.

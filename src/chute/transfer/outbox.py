@@ -17,13 +17,14 @@ the rest. It never owns the socket, never changes its blocking mode, and never k
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 
 from chute.errors import FileShrank, PeerGone, TransferError
 from chute.transfer.carrier import PEER_ERRORS, Carrier, name_of
 from chute.transfer.progress import WOULD_BLOCK, Progress
 from chute.transfer.read_ahead import Outcome, Wanted
-from chute.transfer.sending import MSG_MORE, Send
+from chute.transfer.sending import MSG_MORE, Send, unacknowledged_bytes
 from chute.transfer.source import FileSpan, Piece, SharedFile, bytes_in, size_of
 
 
@@ -34,7 +35,16 @@ class Outbox:
         sent: bytes that the kernel has accepted so far.
     """
 
-    __slots__ = ("_carrier", "_offset", "_pieces", "_send", "_total", "sent")
+    __slots__ = (
+        "_acknowledged",
+        "_carrier",
+        "_fd",
+        "_offset",
+        "_pieces",
+        "_send",
+        "_total",
+        "sent",
+    )
 
     def __init__(
         self,
@@ -58,7 +68,9 @@ class Outbox:
             holds_unsent: whether bytes that were offered once must be offered again unchanged, as TLS demands.
             may_wait: whether this thread may wait for a disk; COLD never happens then.
         """
+        self._fd = fd
         self._send = send
+        self._acknowledged = -sys.maxsize
         # An empty last piece would never lift the MSG_MORE of the one before it.
         self._pieces = deque(piece for piece in pieces if size_of(piece) > 0)
         self._offset = 0
@@ -131,6 +143,17 @@ class Outbox:
             elif is_full:
                 return Progress.BLOCKED
         return Progress.DONE
+
+    def peer_has_taken_more(self) -> bool:
+        """Whether the peer has acknowledged bytes since this was asked before.
+
+        That, and not room in the send buffer, is progress: the buffer may hold megabytes, and reports room only when
+        a third of it is free, which at ten kilobytes a second takes an honest client longer than any time-out.
+        """
+        acknowledged = self.sent - unacknowledged_bytes(self._fd)
+        has_more = acknowledged > self._acknowledged
+        self._acknowledged = acknowledged
+        return has_more
 
     def abandon(self) -> None:
         """Give back every file still held; the transfer is over. Idempotent."""

@@ -1,0 +1,113 @@
+"""What a program asks to be sent, checked before the first byte: the file's side of the public functions.
+
+A file is named by its path, by a descriptor, or by a file object. Whichever it was, from here on it is a descriptor
+of our own: the caller may close theirs while a thread still reads, and its position is neither used nor moved.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import NamedTuple, Protocol
+
+from chute.errors import FileShrank, MisuseError, NotSendable
+from chute.transfer.method import Devices
+from chute.transfer.source import FileSpan, Piece, SharedFile
+from chute.transfer.unsized import blocking_read_all, size_may_lie
+
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
+"""Opening must not wait for the other end of a FIFO, nor make a terminal ours."""
+
+
+class HasDescriptor(Protocol):
+    """A file object with a file behind it."""
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+
+
+Sendable = int | str | bytes | os.PathLike[str] | os.PathLike[bytes] | HasDescriptor
+"""A descriptor, a path, or an open file."""
+
+
+class Carried(NamedTuple):
+    """What became of a transfer.
+
+    Attributes:
+        sent: bytes that the kernel has accepted: all that were asked for.
+        how: `sendfile`; `copy:<reason>`, for example `copy:tls` or `copy:nfs`; or `buffer` for a file that had to be
+            read before its size was known, and for nothing at all.
+    """
+
+    sent: int
+    how: str
+
+
+class Opened(NamedTuple):
+    """A file that is ready to be sent; whoever opened it releases `file`.
+
+    Attributes:
+        file: the one reference to a descriptor of our own.
+        piece: what is to be sent of it.
+    """
+
+    file: SharedFile
+    piece: Piece
+
+
+def blocking_open(file: Sendable, offset: int, count: int | None, devices: Devices) -> Opened:
+    """Open what is to be sent; may wait for the disk, as open(2) and fstat(2) do.
+
+    Args:
+        file: a path, which is opened; or a descriptor or file object, which is duplicated.
+        offset: the first byte to send.
+        count: how many bytes; None for all from `offset` to the end that the file has now.
+        devices: what is known of the devices that files lie on.
+
+    Raises:
+        MisuseError: a number is negative.
+        NotSendable: it is no regular file, or has no descriptor.
+        FileShrank: the file has fewer bytes than `offset` and `count` ask for.
+        OSError: the path cannot be opened, or the descriptor is closed.
+    """
+    if offset < 0 or (count is not None and count < 0):
+        raise MisuseError(f"offset {offset} and count {count} must not be negative")
+    shared = SharedFile(_own_descriptor(file))
+    try:
+        return Opened(shared, _piece_of(shared, file, offset, count, devices))
+    except BaseException:
+        shared.release()
+        raise
+
+
+def _piece_of(
+    shared: SharedFile, file: Sendable, offset: int, count: int | None, devices: Devices
+) -> Piece:
+    status = os.fstat(shared.fd)
+    if not stat.S_ISREG(status.st_mode):
+        raise NotSendable(f"{file!r} is no regular file")
+    content = blocking_read_all(shared.fd) if size_may_lie(status) else None
+    size = status.st_size if content is None else len(content)
+    available = max(0, size - offset)
+    if count is None:
+        count = available
+    if count > available:
+        raise FileShrank(sent=0, expected=count)
+    if content is not None:
+        return content[offset : offset + count]
+    shared.device = devices.of(shared.fd, status)
+    return FileSpan(shared, offset, count)
+
+
+def _own_descriptor(file: Sendable) -> int:
+    if isinstance(file, int):
+        return os.dup(file)
+    if isinstance(file, str | bytes | os.PathLike):
+        return os.open(file, _FLAGS)
+    try:
+        fd = file.fileno()
+    except (AttributeError, OSError, ValueError) as error:
+        raise NotSendable(
+            f"{file!r} has no descriptor behind it ({error}); send bytes in memory with socket.sendall"
+        ) from error
+    return os.dup(fd)
