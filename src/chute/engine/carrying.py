@@ -63,8 +63,6 @@ class Carrying:
         sent_before = self.outbox.sent
         progress = self.outbox.flush(budget)
         has_moved = self.outbox.sent > sent_before
-        if has_moved and progress is Progress.BLOCKED:
-            self.outbox.peer_has_taken_more()
         return progress, has_moved
 
     def have_read(self, reader: ReadAhead, then: Callable[[], None]) -> None:

@@ -112,22 +112,16 @@ def _drive(
         waits_by_itself: whether the calls that send wait, for as long as `timeout_s` says.
     """
     outbox.peer_has_taken_more()  # from here on
-    while (progress := _flush(outbox, target)) is not Progress.DONE:
+    while True:
+        sent_before = outbox.sent
+        progress = target.flush(outbox, CHUNK_BYTES)
+        if progress is Progress.DONE:
+            return
         if progress is not Progress.BLOCKED:
             continue
-        is_over = waits_by_itself or not _wait(target, timeout_s)
+        is_over = outbox.sent == sent_before if waits_by_itself else not _wait(target, timeout_s)
         if is_over and not outbox.peer_has_taken_more():
             raise SendTimeout(f"the peer took nothing for {timeout_s} s", sent=outbox.sent)
-
-
-def _flush(outbox: Outbox, target: Target) -> Progress:
-    """Take one turn; a full buffer after some bytes counts as progress, and is no news."""
-    sent_before = outbox.sent
-    progress = target.flush(outbox, CHUNK_BYTES)
-    if progress is Progress.BLOCKED and outbox.sent > sent_before:
-        outbox.peer_has_taken_more()
-        return Progress.YIELDED
-    return progress
 
 
 def _wait(target: Target, timeout_s: float | None) -> bool:

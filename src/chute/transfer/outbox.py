@@ -116,6 +116,39 @@ class Outbox:
             FileShrank: a file ended before its promised byte.
             TransferError: any other error; the connection cannot be used for another answer.
         """
+        sent_before = self.sent
+        progress = self._move(budget)
+        if progress is Progress.BLOCKED and self.sent > sent_before:
+            self.peer_has_taken_more()
+        return progress
+
+    def peer_has_taken_more(self) -> bool:
+        """Whether the peer has acknowledged bytes since this was asked before, or a turn filled the buffer.
+
+        That, and not room in the send buffer, is progress: the buffer may hold megabytes, and reports room only when
+        a third of it is free, which at ten kilobytes a second takes an honest client longer than any time-out.
+        """
+        acknowledged = self.sent - unacknowledged_bytes(self._fd)
+        has_more = acknowledged > self._acknowledged
+        self._acknowledged = acknowledged
+        return has_more
+
+    def abandon(self) -> None:
+        """Give back every file still held; the transfer is over. Idempotent."""
+        while self._pieces:
+            self._finish_piece()
+
+    def held_files(self) -> list[SharedFile]:
+        """Return the files that are still held, for tests and statistics."""
+        return [piece.file for piece in self._pieces if isinstance(piece, FileSpan)]
+
+    def _skip(self, count: int) -> None:
+        while self._pieces and count >= (size := size_of(self._pieces[0])):
+            count -= size
+            self._finish_piece()
+        self._offset = count
+
+    def _move(self, budget: int) -> Progress:
         pieces = self._pieces
         while pieces:
             if budget <= 0:
@@ -143,32 +176,6 @@ class Outbox:
             elif is_full:
                 return Progress.BLOCKED
         return Progress.DONE
-
-    def peer_has_taken_more(self) -> bool:
-        """Whether the peer has acknowledged bytes since this was asked before.
-
-        That, and not room in the send buffer, is progress: the buffer may hold megabytes, and reports room only when
-        a third of it is free, which at ten kilobytes a second takes an honest client longer than any time-out.
-        """
-        acknowledged = self.sent - unacknowledged_bytes(self._fd)
-        has_more = acknowledged > self._acknowledged
-        self._acknowledged = acknowledged
-        return has_more
-
-    def abandon(self) -> None:
-        """Give back every file still held; the transfer is over. Idempotent."""
-        while self._pieces:
-            self._finish_piece()
-
-    def held_files(self) -> list[SharedFile]:
-        """Return the files that are still held, for tests and statistics."""
-        return [piece.file for piece in self._pieces if isinstance(piece, FileSpan)]
-
-    def _skip(self, count: int) -> None:
-        while self._pieces and count >= (size := size_of(self._pieces[0])):
-            count -= size
-            self._finish_piece()
-        self._offset = count
 
     def _step_memory(self, piece: bytes, budget: int) -> int:
         start = self._offset
