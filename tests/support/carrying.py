@@ -16,7 +16,7 @@ from chute.transfer.outbox import Outbox
 from chute.transfer.progress import Progress
 from chute.transfer.source import SharedFile
 
-SOCKET_FD = -77
+SOCKET_FD = 987_654
 """Stands for the socket; no descriptor has this number, so a real call with it would fail."""
 
 EVERYTHING = 1 << 62
