@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Sequence
 
@@ -9,9 +10,12 @@ from chute.clock import Clock
 from chute.config.model import LOG_OFF, Config
 from chute.engine.server import Server
 from chute.engine.service import Service
+from chute.engine.tally import Tally
 from chute.middleware.access_log import AccessLog, CombinedFormat, JsonFormat
 from chute.middleware.log_file import LogFile
 from chute.static.handler import DEPENDS_ON, StaticHandler
+
+logger = logging.getLogger("chute")
 
 
 class Composed:
@@ -27,6 +31,7 @@ class Composed:
         self._clock = clock = Clock()
         self._static = StaticHandler(config.static, clock)
         self._access_log = _open_access_log(config)
+        self._tally = Tally()
         self._server = Server(
             clock,
             portable=config.poller == "portable",
@@ -40,15 +45,24 @@ class Composed:
         self._server.start([(sock, self._make_service()) for sock in sockets])
 
     def stop(self) -> None:
-        """Close everything."""
+        """Close everything, and say how much was carried."""
         self._server.stop()
+        if self._tally.answers:
+            logger.info("answers: %s", self._tally)
         self._static.close()
         if self._access_log is not None:
             self._access_log.close()
 
     def _make_service(self) -> Service:
+        config = self._config
         return Service(
-            self._static.handle, DEPENDS_ON, self._clock, self._config.limits, self._access_log
+            self._static.handle,
+            DEPENDS_ON,
+            self._clock,
+            config.limits,
+            self._access_log,
+            self._tally,
+            debug_headers=config.debug_headers,
         )
 
 

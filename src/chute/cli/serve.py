@@ -108,6 +108,11 @@ _STATIC = StaticOptions(root=".")
     show_default=True,
     help="'portable' does without epoll.",
 )
+@option(
+    "--debug-headers",
+    is_flag=True,
+    help="Tell in each answer how it is carried (Server-Timing); prepared answers are then not used.",
+)
 @click.option(
     "--print-config", is_flag=True, help="Print the configuration as JSON, and do not serve."
 )
@@ -128,6 +133,7 @@ def serve(
     keep_alive_timeout: float,
     send_timeout: float,
     poller: PollerChoice,
+    debug_headers: bool,
     print_config: bool,
 ) -> None:
     """Share the folder PATH (this one by default), or only the file PATH."""
@@ -146,6 +152,7 @@ def serve(
         workers=workers,
         access_log=access_log,
         log_format=log_format,
+        debug_headers=debug_headers,
         poller=poller,
         limits=Limits(
             head_timeout_s=head_timeout,

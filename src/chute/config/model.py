@@ -25,6 +25,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         workers: processes that serve; each has an engine of its own.
         access_log: a file, `-` for standard output, or `off`.
         log_format: how a line of it looks.
+        debug_headers: whether answers tell how they are carried.
         poller: `auto` takes epoll where there is one; `portable` does without.
         limits: bounds for peers.
     """
@@ -34,5 +35,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 1
     access_log: str = "-"
     log_format: LogFormat = "combined"
+    debug_headers: bool = False
     poller: PollerChoice = "auto"
     limits: Limits = Limits()

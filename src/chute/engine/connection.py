@@ -209,6 +209,9 @@ class Connection:
         if plan.owned is not None:
             plan.let_go()
         clock.now_s = now_s = monotonic_s()
+        amount = service.tally.buffer if plan.span is None else service.tally.sendfile
+        amount.answers += 1
+        amount.bytes += sent
         log = service.access_log
         if log is not None:
             rest = known.log_rest

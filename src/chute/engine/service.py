@@ -17,6 +17,7 @@ from __future__ import annotations
 import logging
 
 from chute.clock import Clock, monotonic_s
+from chute.engine.debugging import tell_method
 from chute.engine.limits import (
     KNOWN_HEADS_BYTES_MAX,
     KNOWN_HEADS_MAX,
@@ -25,6 +26,7 @@ from chute.engine.limits import (
     RECEIVE_BYTES,
     Limits,
 )
+from chute.engine.tally import Tally
 from chute.errors import MisuseError, PeerError
 from chute.exchange import Handler, Request, Response, failure
 from chute.http1.head_parser import HeadParser
@@ -65,6 +67,7 @@ class Service:
         clock: the engine's clock.
         limits: bounds for peers.
         access_log: where finished answers are noted, or None.
+        tally: counts how they were carried.
         known_heads: raw heads and what they led to.
     """
 
@@ -75,6 +78,9 @@ class Service:
         clock: Clock,
         limits: Limits,
         access_log: AccessLog | None,
+        tally: Tally,
+        *,
+        debug_headers: bool = False,
     ) -> None:
         """Answer with `handler`.
 
@@ -84,10 +90,13 @@ class Service:
             clock: the engine's clock.
             limits: bounds for peers.
             access_log: where finished answers are noted; owned by the caller.
+            tally: where they are counted.
+            debug_headers: whether answers say how they are carried (Server-Timing); none is then used again.
         """
         self.clock = clock
         self.limits = limits
         self.access_log = access_log
+        self.tally = tally
         self.known_heads: TwoGenerationCache[bytes, KnownHead] = TwoGenerationCache(
             entries_max=KNOWN_HEADS_MAX, bytes_max=KNOWN_HEADS_BYTES_MAX
         )
@@ -96,6 +105,7 @@ class Service:
         )
         self._handler = handler
         self._depends_on = depends_on
+        self._debug_headers = debug_headers
         self._parser = HeadParser(
             target_bytes_max=limits.target_bytes_max,
             head_bytes_max=limits.head_bytes_max,
@@ -224,6 +234,7 @@ class Service:
             is_complete: whether that was all of it.
         """
         log = self.access_log
+        self.tally.note(carried, sent)
         duration_s = monotonic_s() - started_s
         is_usual = is_complete and duration_s < NO_TIME_S and carried in (BUFFER, SENDFILE)
         rest = known.log_rest
@@ -270,6 +281,8 @@ class Service:
         except PeerError as error:
             keeps_alive = False
             response = failure(error.status_hint, _sentence(error))
+        if self._debug_headers:
+            tell_method(response, head)
         try:
             return compile_plan(with_page(response, accept), head, keeps_alive=keeps_alive)
         except MisuseError:

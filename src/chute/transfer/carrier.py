@@ -17,7 +17,7 @@ from chute.transfer.method import Residency
 from chute.transfer.progress import NOT_IN_MEMORY, WOULD_BLOCK
 from chute.transfer.read_ahead import Outcome, Wanted
 from chute.transfer.sending import Send
-from chute.transfer.source import FileSpan
+from chute.transfer.source import FileSpan, Piece
 
 PEER_ERRORS = frozenset(
     {
@@ -210,6 +210,16 @@ class Carrier:
         if content is None:
             self._want(span, offset, keeps=False)
         return content
+
+
+def method_for(pieces: tuple[Piece, ...]) -> bytes:
+    """Return how `pieces` will be carried, unless sendfile fails on a device for the first time."""
+    carried = BUFFER
+    for piece in pieces:
+        if isinstance(piece, FileSpan):
+            reason = piece.file.device.copy_reason
+            carried = SENDFILE if reason is None else b"copy:" + reason
+    return carried
 
 
 def confirm_residency(span: FileSpan, now_s: float) -> bool:

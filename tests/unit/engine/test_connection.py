@@ -16,6 +16,7 @@ from chute.engine.connections import Connections
 from chute.engine.limits import STEPS_PER_TURN, Limits
 from chute.engine.service import Service
 from chute.engine.states import State
+from chute.engine.tally import Tally
 from chute.engine.timers import Timers
 from chute.exchange import Request, Response
 from chute.streams import PEER_FINISHED, READABLE, WRITABLE
@@ -54,7 +55,7 @@ class Bench:
             self.bridge, Timers(self.clock.now_s, 0.25), ReadAhead(lambda: None)
         )  # type: ignore[arg-type]
         self.near, self.far = connected_pair()
-        service = Service(self.answer, frozenset(), self.clock, limits, None)
+        service = Service(self.answer, frozenset(), self.clock, limits, None, Tally())
         self.connection = Connection(self.near, "peer", service, self.connections)
 
     def answer(self, request: Request) -> Response:

@@ -10,6 +10,7 @@ import pytest
 from chute.clock import Clock
 from chute.engine.limits import RECEIVE_BYTES, Limits
 from chute.engine.service import NO_TIME_S, REQUEST_LINE_LOGGED_MAX, Service
+from chute.engine.tally import Tally
 from chute.errors import PeerError
 from chute.exchange import Request, Response, failure
 from chute.middleware.access_log import AccessLog, CombinedFormat
@@ -71,7 +72,7 @@ def service_of(
     access_log: AccessLog | None = None,
     limits: Limits | None = None,
 ) -> Service:
-    return Service(handler, depends_on, SetClock(), limits or Limits(), access_log)
+    return Service(handler, depends_on, SetClock(), limits or Limits(), access_log, Tally())
 
 
 def payload(service: Service, known: KnownHead) -> bytes:
