@@ -214,6 +214,7 @@ def start_chute(
     *options: str,
     bind: str = "127.0.0.1:0",
     limits: dict[int, int] | None = None,
+    program: tuple[str, ...] = ("-m", "chute"),
 ) -> RunningChute:
     """Start `chute serve folder` with its logs in `place`, and wait until it listens.
 
@@ -223,6 +224,7 @@ def start_chute(
         options: further options of the command.
         bind: where to listen.
         limits: resource limits of the process, as for `resource.setrlimit`.
+        program: what Python runs: chute, or a file that changes something about it first.
     """
     access_log, error_log = place / "access.log", place / "error.log"
 
@@ -232,7 +234,7 @@ def start_chute(
         for kind, value in (limits or {}).items():
             resource.setrlimit(kind, (value, value))
 
-    command = [sys.executable, "-m", "chute", "serve", str(folder), "--bind", bind]
+    command = [sys.executable, *program, "serve", str(folder), "--bind", bind]
     command += ["--access-log", str(access_log), *options]
     with error_log.open("wb") as errors:
         process = subprocess.Popen(
