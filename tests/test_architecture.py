@@ -48,8 +48,9 @@ HOMES: dict[str, tuple[str, ...]] = {
         "transfer/aio.py",
     ),
     "time": ("clock.py",),
-    # What a peer names goes through `files`; the paths of `chute.sendfile` are the calling program's own.
-    "os.open": ("files/*.py", "transfer/arguments.py"),
+    # What a peer names goes through `files`. The paths of `chute.sendfile` are the calling program's own, and
+    # /dev/null is nobody's.
+    "os.open": ("files/*.py", "transfer/arguments.py", "transfer/read_ahead.py"),
     "os.sendfile": ("transfer/*.py",),
     "os.splice": ("transfer/*.py",),
     "select.epoll": ("engine/poller.py",),

@@ -55,6 +55,7 @@ def sendfile(
         offset: the first byte to send.
         count: how many bytes; None for all to the end that the file has now. 0 sends nothing.
         timeout: seconds without progress until `SendTimeout`; None waits for ever; left out, it is the socket's own.
+            A TLS socket has no other.
 
     Returns:
         The bytes sent, and how they were carried.
@@ -70,6 +71,8 @@ def sendfile(
     """
     target = target_for(sock)
     limit_s = _checked_timeout(sock, timeout)
+    if isinstance(target, TlsTarget) and sock.gettimeout() not in (0, limit_s):
+        raise MisuseError("a TLS socket waits by itself: set its time-out with settimeout()")
     opened = blocking_open(file, offset, count, _devices)
     outbox = target.outbox_for(opened.piece, may_wait=True)
     opened.file.release()

@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from chute.transfer import copying, sendfile
 from chute.transfer.method import Device
@@ -148,7 +148,7 @@ def _blocking_fill_page_cache(fd: int, offset: int, count: int) -> None:
         moved = 0
         if uses_sendfile:
             try:
-                moved = os.sendfile(_null().fileno(), fd, offset, end - offset)
+                moved = os.sendfile(_null_fd(), fd, offset, end - offset)
             except OSError:
                 uses_sendfile = False  # another file system, or another kernel; a read always goes
                 continue
@@ -160,6 +160,6 @@ def _blocking_fill_page_cache(fd: int, offset: int, count: int) -> None:
 
 
 @functools.cache
-def _null() -> BinaryIO:
-    """Return the file that swallows everything, open for as long as the process lives."""
-    return open(os.devnull, "wb", buffering=0)
+def _null_fd() -> int:
+    """Return a descriptor of the file that swallows everything, open for as long as the process lives."""
+    return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
