@@ -462,26 +462,43 @@ def test_numbers_out_of_range_are_misuse(send: Send, place: Path, wrong: dict[st
         send(ours, place, **wrong)
 
 
-def test_socket_that_the_program_closes_meanwhile_is_not_sent_to_again(way: str, place: Path):
-    """Its number may be another's by then: the fault of the original."""
-    make_sparse(place, 64 * MIB)
-    ours, theirs = connected("tcp")
-    stranger: list[socket.socket] = []
+def test_socket_that_the_program_closes_meanwhile_is_closed_afterwards(
+    send: Send, kind: str, place: Path
+):
+    """Else its number could be another's in the middle of the transfer: the fault of the original."""
+    ours, theirs = connected(kind, send_buffer=32 * KIB)
+    with theirs, descriptors_stay():
+        closing = threading.Timer(0.1, ours.close)
+        closing.start()
+        reader = Reader(theirs, first_pause_s=0.2)
+        number = ours.fileno()
+        assert send(ours, place).sent == 3 * MIB
+        closing.join()
+        assert reader.result() == numbered(3 * MIB)
+        assert ours.fileno() == -1
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(number)
 
-    def close_and_reuse_its_number() -> None:
+
+def test_socket_that_the_program_shuts_down_meanwhile_is_gone(send: Send, kind: str, place: Path):
+    make_sparse(place, 64 * MIB)
+    ours, theirs = connected(kind)
+    strangers: list[socket.socket] = []
+
+    def shut_down_and_reuse_its_number() -> None:
         ours.shutdown(socket.SHUT_RDWR)
         ours.close()
-        stranger.extend(socket.socketpair())
+        strangers.extend(socket.socketpair())
 
     with theirs:
-        closing = threading.Timer(0.2, close_and_reuse_its_number)
+        closing = threading.Timer(0.1, shut_down_and_reuse_its_number)
         closing.start()
-        with pytest.raises(chute.TransferError):
-            send_by(way, ours, place, timeout=1)
+        with pytest.raises(chute.PeerGone):
+            send(ours, place)
         closing.join()
-        for sock in stranger:
-            sock.setblocking(False)
+        for stranger in strangers:
+            stranger.setblocking(False)
             with pytest.raises(BlockingIOError):
-                sock.recv(1)
-    for sock in stranger:
-        sock.close()
+                stranger.recv(1)
+    for stranger in strangers:
+        stranger.close()

@@ -8,7 +8,9 @@ would wait for the disk is read by the executor first.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+from collections.abc import Iterator
 from functools import partial
 
 from chute.errors import MisuseError, NotSendable, SendTimeout
@@ -63,15 +65,13 @@ async def sock_sendfile(
         OSError: the path cannot be opened.
     """
     loop = asyncio.get_running_loop()
-    target = target_for(sock)
-    if sock.gettimeout() != 0:
-        raise NotSendable("the socket is blocking: call setblocking(False), or use chute.sendfile")
     if timeout is not None and not timeout > 0:
         raise MisuseError(f"the timeout must be a number above 0, or None, and not {timeout!r}")
-    if target.fd in _busy:
-        raise MisuseError("another sock_sendfile is sending to this socket")
-    _busy.add(target.fd)
-    try:
+    with target_for(sock) as target, _alone(target.fd):
+        if sock.gettimeout() != 0:
+            raise NotSendable(
+                "the socket is blocking: call setblocking(False), or use chute.sendfile"
+            )
         opened = await _open(loop, file, offset, count)
         outbox = target.outbox_for(opened.piece, may_wait=False)
         opened.file.release()
@@ -79,9 +79,18 @@ async def sock_sendfile(
             await _drive(loop, outbox, target, timeout)
         finally:
             outbox.abandon()
-    finally:
-        _busy.discard(target.fd)
     return Carried(outbox.sent, outbox.carried.decode())
+
+
+@contextlib.contextmanager
+def _alone(fd: int) -> Iterator[None]:
+    if fd in _busy:
+        raise MisuseError("another sock_sendfile is sending to this socket")
+    _busy.add(fd)
+    try:
+        yield
+    finally:
+        _busy.discard(fd)
 
 
 async def _open(

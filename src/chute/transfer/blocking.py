@@ -69,27 +69,27 @@ def sendfile(
         MisuseError: a number is out of range.
         OSError: the path cannot be opened.
     """
-    target = target_for(sock)
-    limit_s = _checked_timeout(sock, timeout)
-    if isinstance(target, TlsTarget) and sock.gettimeout() not in (0, limit_s):
-        raise MisuseError("a TLS socket waits by itself: set its time-out with settimeout()")
-    opened = blocking_open(file, offset, count, _devices)
-    outbox = target.outbox_for(opened.piece, may_wait=True)
-    opened.file.release()
-    try:
-        if isinstance(target, TlsTarget):
-            _drive(outbox, target, limit_s, waits_by_itself=sock.gettimeout() != 0)
-        elif os.get_blocking(target.fd):
-            with _kernel_timeout(sock, limit_s):
-                _drive(outbox, target, limit_s, waits_by_itself=True)
-        else:
-            _drive(outbox, target, limit_s, waits_by_itself=False)
-    finally:
-        outbox.abandon()
+    with target_for(sock) as target:
+        limit_s = _checked_timeout(sock, target, timeout)
+        opened = blocking_open(file, offset, count, _devices)
+        outbox = target.outbox_for(opened.piece, may_wait=True)
+        opened.file.release()
+        try:
+            if isinstance(target, TlsTarget):
+                _drive(outbox, target, limit_s, waits_by_itself=sock.gettimeout() != 0)
+            elif os.get_blocking(target.fd):
+                with _kernel_timeout(sock, limit_s):
+                    _drive(outbox, target, limit_s, waits_by_itself=True)
+            else:
+                _drive(outbox, target, limit_s, waits_by_itself=False)
+        finally:
+            outbox.abandon()
     return Carried(outbox.sent, outbox.carried.decode())
 
 
-def _checked_timeout(sock: socket.socket, timeout: float | Timeout | None) -> float | None:
+def _checked_timeout(
+    sock: socket.socket, target: Target, timeout: float | Timeout | None
+) -> float | None:
     """Return the seconds to wait at most, or None for ever."""
     own = sock.gettimeout()
     if isinstance(timeout, Timeout):
@@ -100,6 +100,8 @@ def _checked_timeout(sock: socket.socket, timeout: float | Timeout | None) -> fl
         return own
     if timeout is not None and not timeout > 0:
         raise MisuseError(f"the timeout must be a number above 0, or None, and not {timeout!r}")
+    if isinstance(target, TlsTarget) and own not in (0, timeout):
+        raise MisuseError("a TLS socket waits by itself: set its time-out with settimeout()")
     return timeout
 
 

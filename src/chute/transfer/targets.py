@@ -3,6 +3,10 @@
 A plain stream socket takes sendfile. A TLS socket of `ssl` does not (its bytes would leave unencrypted:
 aio-libs/aiohttp#512), so content is copied through it. Nothing here changes a socket: neither its blocking mode nor its
 time-out.
+
+A program may close a socket while another of its threads or tasks sends to it, and the number of the descriptor may be
+another's in the next moment. So a target holds a file object of the socket, which puts the closing off until it is let
+go of (`socket.close` with `socket.makefile`): what is being sent goes on, and reaches nobody else.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ import errno
 import os
 import socket
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from chute.errors import NotSendable, TransferError
 from chute.transfer.outbox import Outbox
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Target:
-    """A plain stream socket, borrowed.
+    """A plain stream socket, borrowed; a context manager that keeps its descriptor from being closed.
 
     Attributes:
         fd: its descriptor.
@@ -36,8 +40,16 @@ class Target:
     def __init__(self, sock: socket.socket) -> None:
         """Borrow `sock`."""
         self._socket = sock
+        self._hold = sock.makefile("rb", buffering=0)
         self.fd = sock.fileno()
         self.waits_for_input = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of the socket, which really closes it if the program has closed it meanwhile."""
+        self._hold.close()
 
     def send(self, content: bytes | memoryview, flags: int) -> int:
         """Offer `content`; see `sending.Send`.
@@ -51,11 +63,10 @@ class Target:
         """Take one turn of `outbox`; see `Outbox.flush`.
 
         Raises:
-            TransferError: what `Outbox.flush` raises; or the program has closed the socket meanwhile, whose number may
-                be another's by now.
+            TransferError: what `Outbox.flush` raises; or the program has detached the socket meanwhile.
         """
         if self._socket.fileno() != self.fd:
-            raise TransferError("the socket was closed while it was sent to", sent=outbox.sent)
+            raise TransferError("the socket was detached while it was sent to", sent=outbox.sent)
         return outbox.flush(budget)
 
     def outbox_for(self, piece: Piece, *, may_wait: bool) -> Outbox:
