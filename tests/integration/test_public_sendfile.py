@@ -389,10 +389,10 @@ def test_t35_tls_reader_that_stalls_gets_every_byte_once(tls: TlsPair, send: Sen
 
 
 def test_tls_peer_that_takes_nothing_is_given_up(tls: TlsPair, way: str, place: Path):
-    make_sparse(place, 64 * MIB)
-    ours, theirs = tls.connected()
     if way == "blocking":
         pytest.skip("a blocking TLS socket has no time-out")
+    make_sparse(place, 64 * MIB)
+    ours, theirs = tls.connected()
     with ours, theirs:
         ours.settimeout(0.2)
         give_up = partial(chute.sendfile, ours, place)

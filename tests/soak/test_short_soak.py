@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from onslaught import Onslaught
 from running import Serve
 from siege import besiege
 
@@ -17,3 +18,15 @@ def test_honest_clients_do_not_notice_the_others(serve: Serve):
     assert tally.garbage > 0
     assert tally.changes > 0
     assert tally.silent == 3
+
+
+def test_onslaught_of_requests_is_answered_without_an_error_and_leaves_nothing(serve: Serve):
+    """First with honest clients only, then with some that reset and some that crawl; `Onslaught` has the assertions."""
+    onslaught = Onslaught(serve())
+    onslaught.warm_up(100, within_s=10)
+    honest = onslaught.attack(3000, 100, within_s=20)
+    assert honest.ranges > 0
+    assert honest.carried.keys() == {"buffer", "sendfile"}
+    mixed = onslaught.attack(3000, 100, misbehaving=True, within_s=20)
+    assert mixed.resets >= 5
+    assert mixed.crawlers == 5
