@@ -12,6 +12,7 @@ from chute.errors import FileForbidden, FileMissing
 from chute.files import open_files
 from chute.files.open_files import Absent, OpenFile, OpenFiles
 from chute.transfer.source import CLOSED
+from chute.transfer.unsized import UNTRUSTED_SIZE_BYTES
 from disk import (
     IN_MEMORY_MAX,
     LARGE,
@@ -212,7 +213,7 @@ def test_t27_endless_file_is_cut(disk: Disk, files: OpenFiles, monkeypatch: pyte
 
 @pytest.mark.parametrize(
     ("size", "in_memory"),
-    [(open_files.UNTRUSTED_SIZE_BYTES, True), (open_files.UNTRUSTED_SIZE_BYTES + 1, False)],
+    [(UNTRUSTED_SIZE_BYTES, True), (UNTRUSTED_SIZE_BYTES + 1, False)],
     ids=["small hole", "large hole"],
 )
 def test_t27_sparse_file_keeps_its_size_and_its_validators(
