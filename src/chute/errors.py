@@ -7,7 +7,9 @@
     │   ├── PeerGone           the peer closed or reset the connection
     │   ├── FileShrank         the file is shorter than what was promised
     │   ├── SendTimeout        the peer took nothing for too long
-    │   └── NotSendable        this file, or to this socket: refused before the first byte
+    │   ├── NotSendable        this file, or to this socket: refused before the first byte
+    │   ├── SourceFailed       what was carried came from a connection, and that broke down
+    │   └── SourceEnded        it came from a connection, and that ended too early
     ├── FileError              a name could not be turned into an open regular file
     │   ├── FileMissing        nothing servable has that name
     │   ├── FileForbidden      the operating system refuses to let us read it
@@ -75,6 +77,22 @@ class SendTimeout(TransferError):
 
 class NotSendable(TransferError):
     """The file is none that can be sent, or the socket none that it can be sent to; nothing was sent."""
+
+
+class SourceFailed(TransferError):
+    """The connection that bytes came from broke down; what came before was carried."""
+
+
+class SourceEnded(TransferError):
+    """The connection that bytes came from ended before the promised byte.
+
+    Attributes:
+        expected: bytes that were promised in total.
+    """
+
+    def __init__(self, *, sent: int, expected: int) -> None:
+        super().__init__(f"the source ended at {sent} of {expected}", sent=sent)
+        self.expected = expected
 
 
 class FileError(ChuteError):

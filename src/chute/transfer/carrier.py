@@ -8,31 +8,14 @@ what a failing call has already sent cannot be told from what it has not.
 
 from __future__ import annotations
 
-import errno
-
 from chute.clock import monotonic_s
 from chute.errors import TransferError
 from chute.transfer import copying, residency, sendfile
 from chute.transfer.method import Residency
 from chute.transfer.progress import NOT_IN_MEMORY, WOULD_BLOCK
 from chute.transfer.read_ahead import Outcome, Wanted
-from chute.transfer.sending import Send
+from chute.transfer.sending import PEER_ERRORS, Send, name_of
 from chute.transfer.source import FileSpan, Piece
-
-PEER_ERRORS = frozenset(
-    {
-        errno.EPIPE,
-        errno.ECONNRESET,
-        errno.ECONNABORTED,
-        errno.ENOTCONN,
-        errno.ESHUTDOWN,
-        errno.ETIMEDOUT,
-        errno.EHOSTUNREACH,
-        errno.ENETUNREACH,
-        errno.ENETDOWN,
-    }
-)
-"""Errors of a socket that mean: nobody is there to send to. Never a reason for another method."""
 
 BUFFER = b"buffer"
 SENDFILE = b"sendfile"
@@ -236,8 +219,3 @@ def confirm_residency(span: FileSpan, now_s: float) -> bool:
 
 def _read_failure(error: OSError) -> TransferError:
     return TransferError(f"reading the file failed ({name_of(error)})")
-
-
-def name_of(error: OSError) -> str:
-    """Return the symbol of the error's number, or its text when it has none."""
-    return errno.errorcode.get(error.errno or 0, str(error))

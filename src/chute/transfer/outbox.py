@@ -21,10 +21,10 @@ import sys
 from collections import deque
 
 from chute.errors import FileShrank, PeerGone, TransferError
-from chute.transfer.carrier import PEER_ERRORS, Carrier, name_of
+from chute.transfer.carrier import Carrier
 from chute.transfer.progress import WOULD_BLOCK, Progress
 from chute.transfer.read_ahead import Outcome, Wanted
-from chute.transfer.sending import MSG_MORE, Send, unacknowledged_bytes
+from chute.transfer.sending import MSG_MORE, PEER_ERRORS, Send, name_of, unacknowledged_bytes
 from chute.transfer.source import FileSpan, Piece, SharedFile, bytes_in, size_of
 
 

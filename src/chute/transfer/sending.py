@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import socket
 import struct
@@ -13,6 +14,26 @@ Send = Callable[[bytes | memoryview, int], int]
 
 MSG_MORE: int = getattr(socket, "MSG_MORE", 0)
 """More follows at once (Linux): head and content share a segment. Elsewhere there is no such flag."""
+
+PEER_ERRORS = frozenset(
+    {
+        errno.EPIPE,
+        errno.ECONNRESET,
+        errno.ECONNABORTED,
+        errno.ENOTCONN,
+        errno.ESHUTDOWN,
+        errno.ETIMEDOUT,
+        errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
+        errno.ENETDOWN,
+    }
+)
+"""Errors of a socket that mean: nobody is there to send to. Never a reason for another method."""
+
+
+def name_of(error: OSError) -> str:
+    """Return the symbol of the error's number, or its text when it has none."""
+    return errno.errorcode.get(error.errno or 0, str(error))
 
 
 def unacknowledged_bytes(fd: int) -> int:

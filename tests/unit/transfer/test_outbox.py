@@ -11,9 +11,9 @@ import pytest
 
 from carrying import AGAIN, SOCKET_FD, PlayedSocket, carry, failing, opened
 from chute.errors import FileShrank, PeerGone, TransferError
-from chute.transfer.outbox import PEER_ERRORS, Outbox
+from chute.transfer.outbox import Outbox
 from chute.transfer.progress import Progress
-from chute.transfer.sending import MSG_MORE
+from chute.transfer.sending import MSG_MORE, PEER_ERRORS
 from chute.transfer.source import CLOSED, FileSpan, SharedFile
 
 CONTENT = bytes(range(256)) * 4
