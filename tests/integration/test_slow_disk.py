@@ -102,6 +102,22 @@ def test_what_was_read_once_is_not_waited_for_again(serve: Serve, way: str):
 
 
 @BOTH_METHODS
+def test_small_files_are_read_ahead_too_and_kept_in_memory_afterwards(
+    serve: Serve, folder: Path, way: str
+):
+    (folder / "cold-tiny.txt").write_bytes(b"tiny")
+    chute = serve(way, "--valid", "0.1", program=ON_SLOW_DISK)
+    carried = []
+    for _ in range(3):
+        assert chute.get("/cold-tiny.txt").body == b"tiny"
+        time.sleep(0.2)
+    carried = [line.split()[-2] for line in chute.log_lines(3)]
+    assert carried[0] == ("sendfile" if way == "--sendfile=on" else "copy:off")
+    assert carried[2] == "buffer"
+    assert waits(chute) == (0, 1)
+
+
+@BOTH_METHODS
 def test_ranges_and_parts_are_read_ahead_too(serve: Serve, way: str):
     content = numbered(6 * MIB)
     chute = serve(way, *NEVER_ASK_AGAIN, program=ON_SLOW_DISK)

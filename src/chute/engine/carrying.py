@@ -9,7 +9,7 @@ from chute.errors import FileShrank, PeerGone, TransferError
 from chute.plan.plan import KnownHead
 from chute.transfer.outbox import Outbox
 from chute.transfer.progress import Progress
-from chute.transfer.read_ahead import Outcome, ReadAhead
+from chute.transfer.read_ahead import Job, Outcome, ReadAhead
 from chute.transfer.sending import Send
 
 
@@ -24,7 +24,9 @@ class Carrying:
 
     __slots__ = (
         "_has_been_read",
+        "_job",
         "_outcome",
+        "_reader",
         "known",
         "outbox",
         "waits_for_disk",
@@ -44,6 +46,8 @@ class Carrying:
         self.waits_for_disk = False
         self._has_been_read = False
         self._outcome: Outcome = None
+        self._reader: ReadAhead | None = None
+        self._job: Job | None = None
         self.outbox = Outbox(fd, send, (plan.payload, *plan.rest), already_sent=already_sent)
         plan.let_go()
 
@@ -70,12 +74,21 @@ class Carrying:
 
         Args:
             reader: whose threads read it.
-            then: called when another step makes sense; also when the answer has ended meanwhile.
+            then: called when another step makes sense.
         """
         wanted = self.outbox.wanted
         assert wanted is not None, "only after COLD"
         self.waits_for_disk = True
-        reader.submit(wanted, partial(self._on_read, then))
+        self._reader = reader
+        self._job = reader.submit(wanted, partial(self._on_read, then))
+
+    def give_up(self) -> None:
+        """Give everything back: the answer has ended, whether or not all of it has left."""
+        if self.waits_for_disk:
+            assert self._reader is not None
+            assert self._job is not None
+            self._reader.cancel(self._job)
+        self.outbox.abandon()
 
     def _on_read(self, then: Callable[[], None], outcome: Outcome) -> None:
         self._outcome = outcome

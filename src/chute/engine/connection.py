@@ -189,6 +189,11 @@ class Connection:
             self._may_read = True
         if self._is_queued:
             return
+        carrying = self._carrying
+        if carrying is not None and carrying.waits_for_disk:
+            if mask & (HUNG_UP | FAILED):
+                self._abort("")  # nobody is there to wait for the disk with
+            return
         if self.state is State.CARRYING and not mask & (WRITABLE | HUNG_UP | FAILED):
             return
         self._is_idle = False
@@ -486,7 +491,7 @@ class Connection:
         self._buffer = b""
         self._content = None
         if self._carrying is not None:
-            self._carrying.outbox.abandon()
+            self._carrying.give_up()
             self._carrying = None
         self._connections.open.discard(self)
         self._connections.timers.cancel(self)

@@ -182,7 +182,7 @@ class OpenFiles:
         found = entry.found
         if isinstance(found, Absent):
             return self._refresh_absent(entry)
-        if self._is_unchanged(entry.name, found):
+        if not self._belongs_in_memory(found) and self._is_unchanged(entry.name, found):
             self._use(entry)
         else:
             self._forget(entry)
@@ -274,6 +274,17 @@ class OpenFiles:
                 del generation[entry.name]
                 self._drop(entry)
 
+    def _belongs_in_memory(self, found: OpenFile) -> bool:
+        """Whether a small file that was cold when it was opened can be read by now without waiting for the disk."""
+        return found.content is None and self._can_be_kept(found.fd, found.size, found.device)
+
+    def _can_be_kept(self, fd: int, size: int, device: Device) -> bool:
+        """Whether a file is small, and not known to be on the disk only.
+
+        What is small and cold goes out like a large file: read by a thread, then sent from its descriptor.
+        """
+        return size <= self._content_bytes_max and not device.would_wait(fd, 0, size)
+
     def _is_unchanged(self, name: bytes, found: OpenFile) -> bool:
         """Resolve `name` again, with all the rules, and compare what it leads to."""
         if not found.is_stable:
@@ -317,11 +328,11 @@ class OpenFiles:
             if not stat.S_ISREG(status.st_mode):
                 return Absent.MISSING
             content = None
+            device = self._devices.of(fd, status)
             if size_may_lie(status):
                 content = blocking_read_all(fd, READ_FIRST_BYTES_MAX)
-            elif status.st_size <= self._content_bytes_max:
+            elif self._can_be_kept(fd, status.st_size, device):
                 status, content = _read_consistently(fd, status, self._content_bytes_max)
-            device = None if content is not None else self._devices.of(fd, status)
             keep = True
             return OpenFile(fd, status, content, device)
         except PermissionError:

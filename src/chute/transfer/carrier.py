@@ -210,8 +210,7 @@ def confirm_residency(span: FileSpan, now_s: float) -> bool:
     device = span.file.device
     if device.copy_reason is not None or device.residency is Residency.UNKNOWN:
         return False
-    is_probed = device.residency is Residency.PROBED
-    if is_probed and not residency.is_resident(span.file.fd, span.offset, span.count):
+    if device.would_wait(span.file.fd, span.offset, span.count):
         return False
     span.resident_until_s = now_s + residency.TRUSTED_S
     return True

@@ -21,7 +21,7 @@ import re
 from typing import Literal, NamedTuple
 
 from chute.transfer import sendfile
-from chute.transfer.residency import can_probe
+from chute.transfer.residency import can_probe, is_resident
 
 SendfileMode = Literal["on", "off", "auto"]
 """`auto` leaves it to the file system, `on` tries sendfile on every one, `off` never does."""
@@ -66,6 +66,13 @@ class Device:
     ) -> None:
         self.copy_reason = copy_reason
         self.residency = residency
+
+    def would_wait(self, fd: int, offset: int, count: int) -> bool:
+        """Whether reading `count` bytes of `fd` at `offset` is known to wait for the disk.
+
+        Where the system cannot say, it is not known.
+        """
+        return self.residency is Residency.PROBED and not is_resident(fd, offset, count)
 
     def note_failure(self, number: int | None) -> bytes:
         """Learn from an error of sendfile(2) before its first byte.

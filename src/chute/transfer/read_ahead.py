@@ -16,11 +16,9 @@ import functools
 import os
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import NamedTuple
 
 from chute.transfer import copying, sendfile
 from chute.transfer.method import Device
@@ -53,10 +51,15 @@ class Wanted:
     keeps: bool
 
 
-class _Job(NamedTuple):
-    wanted: Wanted
-    fd: int
-    on_done: Callable[[Outcome], None]
+class Job:
+    """One thing to read; compared by identity."""
+
+    __slots__ = ("fd", "on_done", "wanted")
+
+    def __init__(self, wanted: Wanted, on_done: Callable[[Outcome], None]) -> None:
+        self.wanted = wanted
+        self.fd = wanted.file.fd
+        self.on_done = on_done
 
 
 class ReadAhead:
@@ -70,21 +73,37 @@ class ReadAhead:
                 RuntimeError, for a loop that is closed, is ignored.
         """
         self._notify = notify
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._done: SimpleQueue[tuple[_Job, Outcome]] = SimpleQueue()
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._done: SimpleQueue[tuple[Job, Outcome]] = SimpleQueue()
         self._threads = 0
         self._running: dict[Device, int] = {}
-        self._waiting: dict[Device, deque[_Job]] = {}
+        self._waiting: dict[Device, dict[Job, None]] = {}
 
-    def submit(self, wanted: Wanted, on_done: Callable[[Outcome], None]) -> None:
-        """Have `wanted` read, and call `on_done` with the outcome, from `deliver`; acquires the file meanwhile."""
+    def submit(self, wanted: Wanted, on_done: Callable[[Outcome], None]) -> Job:
+        """Have `wanted` read, and call `on_done` with the outcome, from `deliver`; acquires the file meanwhile.
+
+        Returns:
+            What `cancel` takes.
+        """
         wanted.file.acquire()
-        job = _Job(wanted, wanted.file.fd, on_done)
+        job = Job(wanted, on_done)
         device = wanted.file.device
         if self._running.get(device, 0) < THREADS_PER_DEVICE_MAX:
             self._begin(job)
         else:
-            self._waiting.setdefault(device, deque()).append(job)
+            self._waiting.setdefault(device, {})[job] = None
+        return job
+
+    def cancel(self, job: Job) -> None:
+        """Forget a job that has not begun; one that has is carried through. Either way nobody is told any more.
+
+        So what waits for a disk that never answers is bounded by the connections that are open.
+        """
+        job.on_done = _nobody
+        waiting = self._waiting.get(job.wanted.file.device, {})
+        if job in waiting:
+            del waiting[job]
+            job.wanted.file.release()
 
     def deliver(self) -> None:
         """Tell of everything that was done; in the loop's thread."""
@@ -94,7 +113,7 @@ class ReadAhead:
             self._running[device] -= 1
             waiting = self._waiting.get(device)
             if waiting:
-                self._begin(waiting.popleft())
+                self._begin(_take_first(waiting))
             elif not self._running[device]:
                 del self._running[device]
                 self._waiting.pop(device, None)
@@ -110,7 +129,7 @@ class ReadAhead:
         for _ in range(self._threads):
             self._jobs.put(None)
 
-    def _begin(self, job: _Job) -> None:
+    def _begin(self, job: Job) -> None:
         device = job.wanted.file.device
         self._running[device] = self._running.get(device, 0) + 1
         if self._threads < min(THREADS_MAX, sum(self._running.values())):
@@ -125,6 +144,16 @@ class ReadAhead:
                 self._notify()
             except RuntimeError:
                 return
+
+
+def _nobody(_: Outcome) -> None:
+    """Take an outcome that nobody waits for any more."""
+
+
+def _take_first(jobs: dict[Job, None]) -> Job:
+    job = next(iter(jobs))
+    del jobs[job]
+    return job
 
 
 def blocking_perform(wanted: Wanted, fd: int) -> Outcome:
