@@ -27,6 +27,7 @@ CHUNKS = 3
 """A request that arrives right after a look at what is ready waits for the rest of that batch, in which a download may
 have sent once for its event and once for its turn; and in the next batch the download's event may stand before it."""
 SEND_BUFFER_MAX = int(Path("/proc/sys/net/ipv4/tcp_wmem").read_text().split()[2])
+RECEIVE_BUFFER = 256 * KIB
 ROOM = bytearray(256 * KIB)
 SMALL = b"GET /a.txt HTTP/1.1\r\nHost: a\r\n\r\n"
 LARGE = b"GET /big.bin HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -53,7 +54,7 @@ class LargeAnswers:
         self._chance = random.Random(0)
         self._buffered_max = 0
         for request in requests:
-            sock = server.connect(receive_buffer=CHUNK_BYTES).sock
+            sock = server.connect(receive_buffer=RECEIVE_BUFFER).sock
             sock.setblocking(False)
             assert sock.send(request) == len(request)
             self._buffered_max += sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)

@@ -130,13 +130,17 @@ class Carrier:
         now_s = monotonic_s()
         if now_s < span.resident_until_s:
             return count
-        if now_s < self._ready_until_s and offset < self._ready_to:
-            return min(count, self._ready_to - offset)
+        known = self._ready_to - offset if now_s < self._ready_until_s else 0
+        if known >= count:
+            return count
         if span.file.device.residency is Residency.PROBED:
             count = min(count, residency.PROBED_BYTES_MAX)
-            if residency.is_resident(span.file.fd, offset, count):
+            begin = max(0, known)
+            if residency.is_resident(span.file.fd, offset + begin, count - begin):
                 self._trust(offset + count, now_s)
                 return count
+        if known > 0:
+            return known
         self._want(span, offset, keeps=False)
         return 0
 
