@@ -72,7 +72,7 @@ def test_t11_cancelling_while_the_disk_is_read_closes_the_file_afterwards(
     monkeypatch.setattr("chute.transfer.residency.is_resident", lambda *_: False)
     devices = chute.transfer.method.Devices()
     device = chute.transfer.method.Device(None, chute.transfer.method.Residency.PROBED)
-    monkeypatch.setattr(devices, "_examine", lambda _: device)
+    monkeypatch.setattr(devices, "of", lambda *_: device)
     monkeypatch.setattr(aio, "_devices", devices)
     ours, theirs = non_blocking()
 

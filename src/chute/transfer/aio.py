@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from chute.errors import MisuseError, NotSendable, SendTimeout
-from chute.transfer.arguments import Carried, Opened, Sendable, blocking_open
+from chute.transfer.arguments import Carried, Opened, Sendable, blocking_open, open_at_once
 from chute.transfer.method import Devices
 from chute.transfer.outbox import Outbox
 from chute.transfer.progress import Progress
@@ -96,9 +96,11 @@ def _alone(fd: int) -> Iterator[None]:
 async def _open(
     loop: asyncio.AbstractEventLoop, file: Sendable, offset: int, count: int | None
 ) -> Opened:
-    """Open a path in the executor, for it may wait for the disk; a descriptor is only looked at."""
+    """Open a path in the executor, for it may wait for the disk; a descriptor is only looked at, if that is enough."""
     if not isinstance(file, str | bytes) and not hasattr(file, "__fspath__"):
-        return blocking_open(file, offset, count, _devices)
+        opened = open_at_once(file, offset, count, _devices)
+        if opened is not None:
+            return opened
     opening = loop.run_in_executor(None, blocking_open, file, offset, count, _devices)
     try:
         return await asyncio.shield(opening)
@@ -160,8 +162,8 @@ async def _read(loop: asyncio.AbstractEventLoop, outbox: Outbox) -> Outcome:
     """Have the executor read what is wanted; it keeps the file open for as long as that takes."""
     wanted = outbox.wanted
     assert wanted is not None
-    wanted.file.acquire()
     reading = loop.run_in_executor(None, blocking_perform, wanted, wanted.file.fd)
+    wanted.file.acquire()
     reading.add_done_callback(partial(_let_go, wanted.file))
     return await asyncio.shield(reading)
 

@@ -6,6 +6,7 @@ of our own: the caller may close theirs while a thread still reads, and its posi
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 from typing import NamedTuple, Protocol
@@ -17,6 +18,9 @@ from chute.transfer.unsized import blocking_read_all, size_may_lie
 
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 """Opening must not wait for the other end of a FIFO, nor make a terminal ours."""
+
+
+_DIRECT: int = getattr(os, "O_DIRECT", 0)
 
 
 class HasDescriptor(Protocol):
@@ -70,20 +74,40 @@ def blocking_open(file: Sendable, offset: int, count: int | None, devices: Devic
         FileShrank: the file has fewer bytes than `offset` and `count` ask for.
         OSError: the path cannot be opened, or the descriptor is closed.
     """
+    opened = _open(file, offset, count, devices, may_wait=True)
+    assert opened is not None, "whoever may wait gets an answer"
+    return opened
+
+
+def open_at_once(
+    file: int | HasDescriptor, offset: int, count: int | None, devices: Devices
+) -> Opened | None:
+    """Like `blocking_open`, for what is open already; None if its content would have to be read to know its size."""
+    return _open(file, offset, count, devices, may_wait=False)
+
+
+def _open(
+    file: Sendable, offset: int, count: int | None, devices: Devices, *, may_wait: bool
+) -> Opened | None:
     if offset < 0 or (count is not None and count < 0):
         raise MisuseError(f"offset {offset} and count {count} must not be negative")
     shared = SharedFile(_own_descriptor(file))
+    opened = None
     try:
-        return Opened(shared, _piece_of(shared, file, offset, count, devices))
-    except BaseException:
-        shared.release()
-        raise
+        status = os.fstat(shared.fd)
+        if may_wait or not size_may_lie(status):
+            piece = _piece_of(shared, file, status, offset, count)
+            shared.device = devices.of(shared.fd, status)
+            opened = Opened(shared, piece)
+    finally:
+        if opened is None:
+            shared.release()
+    return opened
 
 
 def _piece_of(
-    shared: SharedFile, file: Sendable, offset: int, count: int | None, devices: Devices
+    shared: SharedFile, file: Sendable, status: os.stat_result, offset: int, count: int | None
 ) -> Piece:
-    status = os.fstat(shared.fd)
     if not stat.S_ISREG(status.st_mode):
         raise NotSendable(f"{file!r} is no regular file")
     content = blocking_read_all(shared.fd) if size_may_lie(status) else None
@@ -93,15 +117,12 @@ def _piece_of(
         count = available
     if count > available:
         raise FileShrank(sent=0, expected=count)
-    if content is not None:
-        return content[offset : offset + count]
-    shared.device = devices.of(shared.fd, status)
-    return FileSpan(shared, offset, count)
+    return FileSpan(shared, offset, count) if content is None else content[offset : offset + count]
 
 
 def _own_descriptor(file: Sendable) -> int:
     if isinstance(file, int):
-        return os.dup(file)
+        return _duplicate(file)
     if isinstance(file, str | bytes | os.PathLike):
         return os.open(file, _FLAGS)
     try:
@@ -110,4 +131,18 @@ def _own_descriptor(file: Sendable) -> int:
         raise NotSendable(
             f"{file!r} has no descriptor behind it ({error}); send bytes in memory with socket.sendall"
         ) from error
-    return os.dup(fd)
+    return _duplicate(fd)
+
+
+def _duplicate(fd: int) -> int:
+    """Return a descriptor of our own of what `fd` is open on.
+
+    One with O_DIRECT reads whole blocks only, whoever asks; there the file is opened anew, without it.
+    """
+    own_fd = os.dup(fd)
+    if not fcntl.fcntl(own_fd, fcntl.F_GETFL) & _DIRECT:
+        return own_fd
+    try:
+        return os.open(f"/proc/self/fd/{own_fd}", _FLAGS)
+    finally:
+        os.close(own_fd)

@@ -43,6 +43,7 @@ class Carrier:
         "_may_wait",
         "_ready_to",
         "_ready_until_s",
+        "_refused",
         "_send",
         "_window",
         "carried",
@@ -60,6 +61,7 @@ class Carrier:
         self._holds_unsent = holds_unsent
         self._may_wait = may_wait
         self._held: bytes = b""
+        self._refused = 0
         self._has_read = False
         self._window = WINDOW_BYTES
         self._ready_to = 0
@@ -114,13 +116,12 @@ class Carrier:
         """
         wanted, self.wanted = self.wanted, None
         assert wanted is not None, "nothing was wanted"
+        if isinstance(outcome, OSError):
+            raise _read_failure(outcome) from outcome
         if wanted.keeps:
-            if isinstance(outcome, OSError):
-                raise _read_failure(outcome) from outcome
             self._held = outcome or b""
             self._has_read = True
             return
-        # A read that was for the page cache only may fail: the call that sends will tell.
         self._trust(wanted.offset + wanted.count, monotonic_s())
         if wanted.offset == span.offset and wanted.count == span.count:
             span.resident_until_s = self._ready_until_s
@@ -154,7 +155,8 @@ class Carrier:
         self.wanted = Wanted(span.file, offset, count, keeps)
 
     def _copy(self, span: FileSpan, offset: int, count: int, flags: int) -> int:
-        content: bytes | memoryview | None = self._held[:count]
+        # What TLS has refused it must be offered again, all of it, whatever the budget is by now.
+        content: bytes | memoryview | None = self._held[: max(count, self._refused)]
         if not content:
             try:
                 content = self._read(span, offset, count)
@@ -168,6 +170,7 @@ class Carrier:
             moved = self._send(content, flags)
         except BlockingIOError:
             moved = WOULD_BLOCK
+        self._refused = len(content) if self._holds_unsent and moved == WOULD_BLOCK else 0
         self.is_full = 0 <= moved < len(content)
         self._hold(content, max(moved, 0))
         return moved
@@ -194,8 +197,10 @@ class Carrier:
         if offset < self._ready_to and monotonic_s() < self._ready_until_s:
             return copying.blocking_read(fd, offset, min(count, self._ready_to - offset))
         content = copying.read_in_memory(fd, offset, count)
-        if content is None:
+        # Nothing is not yet the end: on Linux 5.9 and 5.10 it is an answer to RWF_NOWAIT too (preadv2(2), BUGS).
+        if not content:
             self._want(span, offset, keeps=False)
+            return None
         return content
 
 

@@ -20,6 +20,7 @@ import os
 import re
 from typing import Literal, NamedTuple
 
+from chute.clock import monotonic_s
 from chute.transfer import sendfile
 from chute.transfer.residency import can_probe, is_resident
 
@@ -40,7 +41,23 @@ UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOVERFLOW, errno.EOPN
 DEVICES_MAX = 1024
 """Devices remembered at once; automounters make and drop them."""
 
+EXAMINED_S = 60.0
+"""For how long the number of a device is taken to mean the same one: an unmounted one's is given to the next."""
+
+_TOKEN = re.compile(r"[0-9A-Za-z._-]{1,40}")
 _OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+class Mount(NamedTuple):
+    """One mounted file system.
+
+    Attributes:
+        type: as in mountinfo, for example `ext4` or `fuse.sshfs`.
+        point: where it is mounted.
+    """
+
+    type: str
+    point: str
 
 
 class Residency(enum.Enum):
@@ -57,15 +74,23 @@ class Device:
     Attributes:
         copy_reason: why its files are copied, or None when sendfile carries them.
         residency: how to find out whether sending would wait for the disk.
+        mounted: the number and the mount that it was examined through.
+        examined_s: when that was (monotonic seconds).
+        is_certain: whether it holds for every file of the device, and not for the one that was examined only.
     """
 
-    __slots__ = ("copy_reason", "residency")
+    __slots__ = ("copy_reason", "examined_s", "is_certain", "mounted", "residency")
 
     def __init__(
-        self, copy_reason: bytes | None = None, residency: Residency = Residency.ALWAYS
+        self,
+        copy_reason: bytes | None = None,
+        residency: Residency = Residency.ALWAYS,
     ) -> None:
         self.copy_reason = copy_reason
         self.residency = residency
+        self.mounted: tuple[str, Mount | None] = ("", None)
+        self.examined_s = monotonic_s()
+        self.is_certain = True
 
     def would_wait(self, fd: int, offset: int, count: int) -> bool:
         """Whether reading `count` bytes of `fd` at `offset` is known to wait for the disk.
@@ -109,57 +134,73 @@ class Devices:
             status: its `fstat`.
         """
         device = self._known.get(status.st_dev)
-        if device is None:
+        if device is not None and monotonic_s() - device.examined_s < EXAMINED_S:
+            return device
+        examined = self._examine(fd)
+        if device is not None and device.mounted == examined.mounted:
+            device.examined_s = examined.examined_s
+            return device
+        if examined.is_certain:
             if len(self._known) >= DEVICES_MAX:
                 self._known.clear()
-            device = self._known[status.st_dev] = self._examine(fd)
-        return device
+            self._known[status.st_dev] = examined
+        return examined
 
     def _examine(self, fd: int) -> Device:
         mount = mount_of(fd)
-        kind = "" if mount is None else mount.type
-        residency = Residency.UNKNOWN
-        if kind in IN_MEMORY:
-            residency = Residency.ALWAYS
-        elif can_probe(fd):
-            residency = Residency.PROBED
-        return Device(self._reason_to_copy(kind), residency)
+        residency = _residency_of(fd, mount)
+        device = Device(self._reason_to_copy(mount), residency or Residency.UNKNOWN)
+        device.mounted = (_mount_number(fd), mount)
+        device.is_certain = residency is not None
+        return device
 
-    def _reason_to_copy(self, kind: str) -> bytes | None:
+    def _reason_to_copy(self, mount: Mount | None) -> bytes | None:
         if self._mode == "off":
             return b"off"
         if not sendfile.IS_AVAILABLE:
             return b"unavailable"
-        if self._mode == "auto" and kind.partition(".")[0] in DISTRUSTED:
-            return kind.encode()
+        if self._mode == "auto" and mount is not None:
+            main_type = mount.type.partition(".")[0]
+            if main_type in DISTRUSTED:
+                # The part behind the dot is what whoever mounted it says, and goes into log lines and fields.
+                return (mount.type if _TOKEN.fullmatch(mount.type) else main_type).encode()
         return None
 
 
-class Mount(NamedTuple):
-    """One mounted file system.
-
-    Attributes:
-        type: as in mountinfo, for example `ext4` or `fuse.sshfs`.
-        point: where it is mounted.
-    """
-
-    type: str
-    point: str
+def _residency_of(fd: int, mount: Mount | None) -> Residency | None:
+    """Return what can be known on the device of `fd`, or None if this file does not show it."""
+    if mount is not None and mount.type in IN_MEMORY:
+        return Residency.ALWAYS
+    can_be_asked = can_probe(fd)
+    if can_be_asked is None:
+        return None
+    return Residency.PROBED if can_be_asked else Residency.UNKNOWN
 
 
 def mount_of(fd: int) -> Mount | None:
     """Return the mount that the file behind `fd` was opened through, or None where the system does not tell."""
+    wanted = _mount_number(fd)
     try:
-        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii", errors="replace") as lines:
-            wanted = next(line.split()[1] for line in lines if line.startswith("mnt_id:"))
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
+        # A mount point may hold a carriage return, which the kernel does not escape: it must not end a line here.
+        with open(
+            "/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape", newline="\n"
+        ) as lines:
             for line in lines:
                 number, rest = line.split(" ", 1)
                 if number == wanted:
                     return _parse_mount(rest)
-    except (OSError, StopIteration, ValueError, IndexError):
+    except (OSError, ValueError, IndexError):
         return None
     return None
+
+
+def _mount_number(fd: int) -> str:
+    """Return the number of the mount behind `fd`, which tells it from one that takes its place; "" if unknown."""
+    try:
+        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii", errors="replace") as lines:
+            return next(line.split()[1] for line in lines if line.startswith("mnt_id:"))
+    except (OSError, StopIteration, IndexError):
+        return ""
 
 
 def _parse_mount(rest: str) -> Mount:

@@ -12,6 +12,7 @@ from ending. No device gets more than half of them, so that one dead file server
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import sys
@@ -133,17 +134,35 @@ class ReadAhead:
         device = job.wanted.file.device
         self._running[device] = self._running.get(device, 0) + 1
         if self._threads < min(THREADS_MAX, sum(self._running.values())):
-            self._threads += 1
-            threading.Thread(target=self._work, name="chute-read-ahead", daemon=True).start()
+            try:
+                threading.Thread(target=self._work, name="chute-read-ahead", daemon=True).start()
+            except RuntimeError:
+                # No further thread is allowed (a limit on processes, as containers have).
+                if not self._threads:
+                    self._perform(job)
+                    return
+            else:
+                self._threads += 1
         self._jobs.put(job)
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
-            self._done.put((job, blocking_perform(job.wanted, job.fd)))
-            try:
-                self._notify()
-            except RuntimeError:
+            if not self._perform(job):
                 return
+
+    def _perform(self, job: Job) -> bool:
+        """Do `job`, and return whether there is still a loop to tell of it."""
+        outcome: Outcome
+        try:
+            outcome = blocking_perform(job.wanted, job.fd)
+        except Exception as error:  # noqa: BLE001 - the wall: whatever it was, somebody waits to hear of it
+            outcome = OSError(errno.ENOMEM if isinstance(error, MemoryError) else 0, repr(error))
+        self._done.put((job, outcome))
+        try:
+            self._notify()
+        except RuntimeError:
+            return False
+        return True
 
 
 def _nobody(_: Outcome) -> None:
@@ -188,7 +207,15 @@ def _blocking_fill_page_cache(fd: int, offset: int, count: int) -> None:
         offset += moved
 
 
-@functools.cache
 def _null_fd() -> int:
     """Return a descriptor of the file that swallows everything, open for as long as the process lives."""
+    with _null_lock:
+        return _open_null()
+
+
+_null_lock = threading.Lock()
+
+
+@functools.cache
+def _open_null() -> int:
     return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)

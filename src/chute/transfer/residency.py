@@ -10,6 +10,7 @@ Not every file system can be asked. ext4, XFS and btrfs can; overlayfs, FUSE and
 
 from __future__ import annotations
 
+import errno
 import os
 
 IS_AVAILABLE = hasattr(os, "preadv") and hasattr(os, "RWF_NOWAIT")
@@ -25,33 +26,38 @@ _ONE_BYTE = [bytearray(1)]
 """Where the probes read to; nobody looks at it."""
 
 
-def can_probe(fd: int) -> bool:
-    """Whether the file system of `fd` answers the question at all."""
+_UNSUPPORTED = frozenset({errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
+
+
+def can_probe(fd: int) -> bool | None:
+    """Whether the file system of `fd` answers the question at all, or None if this file does not show it."""
     if not IS_AVAILABLE:
         return False
     try:
         os.preadv(fd, _ONE_BYTE, 0, _NO_WAIT)
     except BlockingIOError:
         return True
-    except OSError:
-        return False
+    except OSError as error:
+        return False if error.errno in _UNSUPPORTED else None
     return True
 
 
 def is_resident(fd: int, offset: int, count: int) -> bool:
     """Whether `count` bytes from `offset` on can be sent without waiting for the disk, as far as both ends tell.
 
-    Bytes beyond the end of the file count as resident: whoever sends them finds out at once that they are not there.
-    An error of the file system counts as well, for the same reason.
+    Bytes beyond the end of the file are not in memory: that a file shrank is found out by who reads it, not here
+    (on Linux 5.9 and 5.10 nothing is also an answer to RWF_NOWAIT: preadv2(2), BUGS). An error of the file system
+    counts as resident, for whoever sends finds it out at once.
     """
     try:
-        os.preadv(fd, _ONE_BYTE, offset, _NO_WAIT)
-        os.preadv(fd, _ONE_BYTE, offset + count - 1, _NO_WAIT)
+        return bool(
+            os.preadv(fd, _ONE_BYTE, offset, _NO_WAIT)
+            and (count == 1 or os.preadv(fd, _ONE_BYTE, offset + count - 1, _NO_WAIT))
+        )
     except BlockingIOError:
         return False
     except OSError:
         return True
-    return True
 
 
 def read_resident(fd: int, room: bytearray, count: int, offset: int) -> int | None:

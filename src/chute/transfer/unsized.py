@@ -7,13 +7,14 @@ file system keeps inside the inode, look the same; reading them first does no ha
 
 from __future__ import annotations
 
+import errno
 import os
 
 UNTRUSTED_SIZE_BYTES = 64 * 1024
 """Up to it, a size without any allocated block is not believed; sparse giants are."""
 
 READ_FIRST_BYTES_MAX = 16 * 1024 * 1024
-"""The most that is read from a file whose size cannot be trusted; the rest is not sent."""
+"""The most that is read from a file whose size cannot be trusted; a longer one is not sent at all."""
 
 _PIECE_BYTES = 256 * 1024
 
@@ -24,17 +25,16 @@ def size_may_lie(status: os.stat_result) -> bool:
 
 
 def blocking_read_all(fd: int, bytes_max: int = READ_FIRST_BYTES_MAX) -> bytes:
-    """Read from the beginning until nothing more comes, or `bytes_max` have.
+    """Read from the beginning until nothing more comes.
 
     Raises:
-        OSError: the file system failed.
+        OSError: the file system failed; EFBIG: more than `bytes_max` came, and part of a file is no answer.
     """
     pieces: list[bytes] = []
     offset = 0
-    while offset < bytes_max:
-        piece = os.pread(fd, min(bytes_max - offset, _PIECE_BYTES), offset)
-        if not piece:
-            break
+    while piece := os.pread(fd, _PIECE_BYTES, offset):
         pieces.append(piece)
         offset += len(piece)
+        if offset > bytes_max:
+            raise OSError(errno.EFBIG, f"longer than {bytes_max} bytes, and of unknown size")
     return b"".join(pieces)

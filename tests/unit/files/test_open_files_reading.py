@@ -202,13 +202,17 @@ def test_t27_lying_file_is_sized_by_what_came_and_has_no_validators(
     assert descriptors() == before
 
 
-def test_t27_endless_file_is_cut(disk: Disk, files: OpenFiles, monkeypatch: pytest.MonkeyPatch):
+def test_t27_endless_file_is_refused(
+    disk: Disk, files: OpenFiles, monkeypatch: pytest.MonkeyPatch
+):
+    """A part of it would look like all of it."""
     monkeypatch.setattr(open_files, "READ_FIRST_BYTES_MAX", 1000)
     with monkeypatch.context() as patched:
         patched.setattr(os, "fstat", lying(os.fstat, 0))
         patched.setattr(os, "pread", lambda _fd, count, _offset: b"x" * min(count, 300))
-        file = open_file(files.look_up(b"small"))
-    assert file.content == b"x" * 1000
+        before = descriptors()
+        assert files.look_up(b"small").found is Absent.UNREADABLE
+        assert descriptors() == before
 
 
 @pytest.mark.parametrize(
