@@ -3,8 +3,7 @@
 Theory of operation. A connection is in one of five states (`states`), and everything it does is one *step* of that
 state: take a head out of the buffer and answer it, read more, carry a chunk of an answer, throw request content away.
 `_run` takes steps until one of them has to wait, or until the turn is over; then the connection queues behind the
-others (`ready`). Readiness is kept as state, because edges are reported once: `_may_read` stays set until a read came
-back short or empty.
+others (`ready`).
 
 Invariants: at most one answer is on its way, so answers leave in the order of the requests; nothing is read while an
 answer is on its way, so what a peer can make us keep is one head and one read; the socket is closed by the poller
@@ -22,14 +21,14 @@ import socket
 from chute.clock import monotonic_s
 from chute.engine.carrying import Carrying, why_it_ended
 from chute.engine.connections import Connections
+from chute.engine.endpoint import Endpoint
 from chute.engine.limits import LINGER_BYTES_MAX, RECEIVE_BYTES, STEPS_PER_TURN
 from chute.engine.service import HEAD_END, NO_TIME_S, Service
 from chute.engine.states import State
-from chute.engine.timers import NEVER
 from chute.errors import PeerError, TransferError
 from chute.http1.framing import BodyDecoder, decoder_for
 from chute.plan.plan import KnownHead, Plan
-from chute.streams import FAILED, HUNG_UP, PEER_FINISHED, READABLE, WRITABLE
+from chute.streams import FAILED, HUNG_UP, READABLE, WRITABLE
 from chute.transfer.carrier import BUFFER, SENDFILE, confirm_residency
 from chute.transfer.progress import Progress
 from chute.transfer.sendfile import send_with_head
@@ -39,36 +38,23 @@ logger = logging.getLogger("chute.engine")
 _READABLE_AND_WRITABLE = READABLE | WRITABLE
 
 
-class Connection:
+class Connection(Endpoint):
     """One accepted socket; owns it until it is closed.
 
     Attributes:
-        fd: the socket's descriptor.
         state: see `State`.
-        deadline_s: when the peer has had enough time for what it is doing (monotonic seconds).
-        slot_s: belongs to the timers.
     """
 
     __slots__ = (
         "_buffer",
         "_carrying",
-        "_connections",
         "_content",
         "_is_idle",
         "_is_in_head",
-        "_is_queued",
         "_log_peer",
-        "_may_read",
-        "_peer_has_finished",
-        "_recv",
-        "_send",
         "_service",
-        "_socket",
         "_started_s",
         "_to_discard",
-        "deadline_s",
-        "fd",
-        "slot_s",
         "state",
     )
 
@@ -83,11 +69,8 @@ class Connection:
             service: answers requests.
             connections: what all connections share.
         """
-        self._socket = sock
-        self._recv = sock.recv
-        self._send = sock.send
+        super().__init__(sock, connections, service.clock, service.limits.head_timeout_s)
         self._service = service
-        self._connections = connections
         log = service.access_log
         self._log_peer = b"" if log is None else log.format.peer(peer)
         self._buffer = b""
@@ -95,17 +78,9 @@ class Connection:
         self._content: BodyDecoder | None = None
         self._started_s = 0.0
         self._to_discard = LINGER_BYTES_MAX
-        self._may_read = False
-        self._peer_has_finished = False
         self._is_idle = True
         self._is_in_head = False
-        self._is_queued = False
-        self.fd = sock.fileno()
         self.state = State.READING
-        self.slot_s = NEVER
-        self.deadline_s = service.clock.now_s + service.limits.head_timeout_s
-        connections.open.add(self)
-        connections.timers.schedule(self)
 
     # ------------------------------------------------------------------ what the engine calls
 
@@ -182,11 +157,7 @@ class Connection:
 
     def _on_change(self, mask: int) -> None:
         """Remember what has become possible, and go on if that is what was waited for."""
-        if mask & (PEER_FINISHED | HUNG_UP | FAILED):
-            self._peer_has_finished = True
-            self._may_read = True
-        elif mask & READABLE:
-            self._may_read = True
+        self._note_readiness(mask)
         if self._is_queued:
             return
         carrying = self._carrying
@@ -248,27 +219,6 @@ class Connection:
                 return self._linger()
             case State.CLOSED:
                 return False
-
-    def _queue(self) -> None:
-        if not self._is_queued and self.state is not State.CLOSED:
-            self._is_queued = True
-            self._connections.bridge.ready.append(self)
-
-    def _receive(self) -> bytes | None:
-        """Read once. None: nothing to read now. Empty: the peer has finished, or is gone."""
-        if not self._may_read:
-            return None
-        try:
-            data = self._recv(RECEIVE_BYTES)
-        except BlockingIOError:
-            self._may_read = False
-            return None
-        except OSError:
-            return b""
-        # A short count on a stream socket shows that it is drained (epoll(7), question 9); but the end of input
-        # was reported once, and only reading on can find it.
-        self._may_read = len(data) == RECEIVE_BYTES or self._peer_has_finished
-        return data
 
     def _read(self) -> bool:
         data = self._receive()
@@ -476,12 +426,6 @@ class Connection:
             self._log_peer, known, self._started_s, sent, carried, is_complete=is_complete
         )
 
-    def _arm(self, timeout_s: float) -> None:
-        """Set the deadline; the timers hear of it only if it is earlier than they would look."""
-        self.deadline_s = deadline_s = self._service.clock.now_s + timeout_s
-        if deadline_s < self.slot_s:
-            self._connections.timers.schedule(self)
-
     def _close(self) -> None:
         """Give everything back; the poller closes the socket when the batch is over."""
         if self.state is State.CLOSED:
@@ -493,6 +437,4 @@ class Connection:
         if self._carrying is not None:
             self._carrying.give_up()
             self._carrying = None
-        self._connections.open.discard(self)
-        self._connections.timers.cancel(self)
-        self._connections.bridge.poller.retire(self.fd, self._socket)
+        self._retire()
