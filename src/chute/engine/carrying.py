@@ -9,7 +9,7 @@ from chute.errors import FileShrank, PeerGone, TransferError
 from chute.plan.plan import KnownHead
 from chute.transfer.outbox import Outbox
 from chute.transfer.progress import Progress
-from chute.transfer.read_ahead import Job, Outcome, ReadAhead
+from chute.transfer.read_ahead import Outcome, ReadAhead, Reading
 from chute.transfer.sending import Send
 
 
@@ -24,9 +24,9 @@ class Carrying:
 
     __slots__ = (
         "_has_been_read",
-        "_job",
         "_outcome",
         "_reader",
+        "_reading",
         "known",
         "outbox",
         "waits_for_disk",
@@ -47,7 +47,7 @@ class Carrying:
         self._has_been_read = False
         self._outcome: Outcome = None
         self._reader: ReadAhead | None = None
-        self._job: Job | None = None
+        self._reading: Reading | None = None
         self.outbox = Outbox(fd, send, (plan.payload, *plan.rest), already_sent=already_sent)
         plan.let_go()
 
@@ -80,14 +80,14 @@ class Carrying:
         assert wanted is not None, "only after COLD"
         self.waits_for_disk = True
         self._reader = reader
-        self._job = reader.submit(wanted, partial(self._on_read, then))
+        self._reading = reader.submit(wanted, partial(self._on_read, then))
 
     def give_up(self) -> None:
         """Give everything back: the answer has ended, whether or not all of it has left."""
         if self.waits_for_disk:
             assert self._reader is not None
-            assert self._job is not None
-            self._reader.cancel(self._job)
+            assert self._reading is not None
+            self._reader.cancel(self._reading)
         self.outbox.abandon()
 
     def _on_read(self, then: Callable[[], None], outcome: Outcome) -> None:

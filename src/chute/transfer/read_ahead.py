@@ -4,10 +4,8 @@ A job either brings content into the page cache, from where sendfile or a read f
 there is no page cache to rely on. To bring it in, the kernel moves it to /dev/null by sendfile(2): every page is read
 and none is copied (23 us per MiB that is in memory already, against 43 for a read).
 
-Theory of operation. Everything but `_work` and `blocking_perform` happens in the thread of the event loop. A job holds
-a reference to its file, so that a connection may end at any moment; references are counted in the loop's thread only.
-Threads are started when there is work for them, and are daemons: a disk that never answers must not keep the process
-from ending. No device gets more than half of them, so that one dead file server leaves room for the others.
+Each device is a lane of its own. A job holds a reference to its file, so that a connection may end at any moment;
+references are counted in the loop's thread only.
 """
 
 from __future__ import annotations
@@ -17,13 +15,12 @@ import functools
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from queue import SimpleQueue
 
 from chute.transfer import copying, sendfile
-from chute.transfer.method import Device
 from chute.transfer.source import SharedFile
+from chute.transfer.threads import Threads
 
 THREADS_MAX = 16
 THREADS_PER_DEVICE_MAX = THREADS_MAX // 2
@@ -52,127 +49,73 @@ class Wanted:
     keeps: bool
 
 
-class Job:
-    """One thing to read; compared by identity."""
+class Reading:
+    """A job of reading, which holds its file until it is told of or dropped."""
 
-    __slots__ = ("fd", "on_done", "wanted")
+    __slots__ = ("_fd", "_on_read", "_wanted", "lane")
 
-    def __init__(self, wanted: Wanted, on_done: Callable[[Outcome], None]) -> None:
-        self.wanted = wanted
-        self.fd = wanted.file.fd
-        self.on_done = on_done
+    def __init__(self, wanted: Wanted, on_read: Callable[[Outcome], None]) -> None:
+        wanted.file.acquire()
+        self._wanted = wanted
+        self._fd = wanted.file.fd
+        self._on_read: Callable[[Outcome], None] | None = on_read
+        self.lane: Hashable = wanted.file.device
+
+    def blocking_work(self) -> Outcome:
+        """Read; see `threads.Job`."""
+        return blocking_perform(self._wanted, self._fd)
+
+    def on_done(self, outcome: object) -> None:
+        """Give the file back, and tell whoever still listens."""
+        self._wanted.file.release()
+        if isinstance(outcome, Exception) and not isinstance(outcome, OSError):
+            number = errno.ENOMEM if isinstance(outcome, MemoryError) else 0
+            outcome = OSError(number, repr(outcome))
+        assert outcome is None or isinstance(outcome, bytes | OSError), "no outcome of a reading"
+        if self._on_read is not None:
+            self._on_read(outcome)
+
+    def forget(self, *, is_dropped: bool) -> None:
+        """Tell nobody any more; a job that will never be done gives its file back now."""
+        self._on_read = None
+        if is_dropped:
+            self._wanted.file.release()
 
 
 class ReadAhead:
-    """Threads that read, for one event loop."""
+    """Reads in threads, for one event loop."""
 
     def __init__(self, notify: Callable[[], object]) -> None:
-        """Make a reader that has no thread yet.
+        """Begin without a thread; see `Threads` for `notify`."""
+        self._threads: Threads[Reading] = Threads(
+            notify, threads_max=THREADS_MAX, threads_per_lane_max=THREADS_PER_DEVICE_MAX
+        )
 
-        Args:
-            notify: called in a thread when something is done; must have `deliver` called in the loop's thread. Its
-                RuntimeError, for a loop that is closed, is ignored.
-        """
-        self._notify = notify
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self._done: SimpleQueue[tuple[Job, Outcome]] = SimpleQueue()
-        self._threads = 0
-        self._running: dict[Device, int] = {}
-        self._waiting: dict[Device, dict[Job, None]] = {}
-
-    def submit(self, wanted: Wanted, on_done: Callable[[Outcome], None]) -> Job:
-        """Have `wanted` read, and call `on_done` with the outcome, from `deliver`; acquires the file meanwhile.
+    def submit(self, wanted: Wanted, on_read: Callable[[Outcome], None]) -> Reading:
+        """Have `wanted` read, and call `on_read` with the outcome, from `deliver`; acquires the file meanwhile.
 
         Returns:
             What `cancel` takes.
         """
-        wanted.file.acquire()
-        job = Job(wanted, on_done)
-        device = wanted.file.device
-        if self._running.get(device, 0) < THREADS_PER_DEVICE_MAX:
-            self._begin(job)
-        else:
-            self._waiting.setdefault(device, {})[job] = None
-        return job
+        reading = Reading(wanted, on_read)
+        self._threads.submit(reading)
+        return reading
 
-    def cancel(self, job: Job) -> None:
+    def cancel(self, reading: Reading) -> None:
         """Forget a job that has not begun; one that has is carried through. Either way nobody is told any more.
 
         So what waits for a disk that never answers is bounded by the connections that are open.
         """
-        job.on_done = _nobody
-        waiting = self._waiting.get(job.wanted.file.device, {})
-        if job in waiting:
-            del waiting[job]
-            job.wanted.file.release()
+        reading.forget(is_dropped=self._threads.cancel(reading))
 
     def deliver(self) -> None:
-        """Tell of everything that was done; in the loop's thread."""
-        while not self._done.empty():
-            job, outcome = self._done.get()
-            device = job.wanted.file.device
-            self._running[device] -= 1
-            waiting = self._waiting.get(device)
-            if waiting:
-                self._begin(_take_first(waiting))
-            elif not self._running[device]:
-                del self._running[device]
-                self._waiting.pop(device, None)
-            job.wanted.file.release()
-            job.on_done(outcome)
+        """Tell of everything that was read; in the loop's thread."""
+        self._threads.deliver()
 
     def close(self) -> None:
         """Send the threads home; nobody hears of what they are still reading."""
-        for waiting in self._waiting.values():
-            for job in waiting:
-                job.wanted.file.release()
-        self._waiting.clear()
-        for _ in range(self._threads):
-            self._jobs.put(None)
-
-    def _begin(self, job: Job) -> None:
-        device = job.wanted.file.device
-        self._running[device] = self._running.get(device, 0) + 1
-        if self._threads < min(THREADS_MAX, sum(self._running.values())):
-            try:
-                threading.Thread(target=self._work, name="chute-read-ahead", daemon=True).start()
-            except RuntimeError:
-                # No further thread is allowed (a limit on processes, as containers have).
-                if not self._threads:
-                    self._perform(job)
-                    return
-            else:
-                self._threads += 1
-        self._jobs.put(job)
-
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            if not self._perform(job):
-                return
-
-    def _perform(self, job: Job) -> bool:
-        """Do `job`, and return whether there is still a loop to tell of it."""
-        outcome: Outcome
-        try:
-            outcome = blocking_perform(job.wanted, job.fd)
-        except Exception as error:  # noqa: BLE001 - the wall: whatever it was, somebody waits to hear of it
-            outcome = OSError(errno.ENOMEM if isinstance(error, MemoryError) else 0, repr(error))
-        self._done.put((job, outcome))
-        try:
-            self._notify()
-        except RuntimeError:
-            return False
-        return True
-
-
-def _nobody(_: Outcome) -> None:
-    """Take an outcome that nobody waits for any more."""
-
-
-def _take_first(jobs: dict[Job, None]) -> Job:
-    job = next(iter(jobs))
-    del jobs[job]
-    return job
+        for reading in self._threads.close():
+            reading.forget(is_dropped=True)
 
 
 def blocking_perform(wanted: Wanted, fd: int) -> Outcome:
