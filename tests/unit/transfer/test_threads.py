@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -31,10 +31,21 @@ class Task:
         self._heard.append(outcome)
 
 
+LOOPS: list[Loop] = []
+
+
+@pytest.fixture(autouse=True)
+def _send_threads_home() -> Iterator[None]:
+    yield
+    while LOOPS:
+        LOOPS.pop().threads.close()
+
+
 class Loop:
     """Notes that something is done, and delivers when the test says so."""
 
     def __init__(self, threads_max: int = 4, threads_per_lane_max: int = 2) -> None:
+        LOOPS.append(self)
         self._notified = threading.Semaphore(0)
         self.threads: Threads[Task] = Threads(
             self._notified.release,
@@ -137,13 +148,12 @@ def test_loop_that_is_closed_ends_the_threads_quietly():
     def closed() -> None:
         raise RuntimeError("Event loop is closed")
 
-    before = threading.active_count()
+    before = set(threading.enumerate())
     threads: Threads[Task] = Threads(closed, threads_max=2, threads_per_lane_max=2)
     task = Task("a", [])
     threads.submit(task)
+    (thread,) = set(threading.enumerate()) - before
+    assert thread.daemon
     task.may_go_on.set()
-    for thread in threading.enumerate():
-        if thread.name == "chute-work":
-            assert thread.daemon
-            thread.join(10)
-    assert threading.active_count() <= before
+    thread.join(10)
+    assert not thread.is_alive()
