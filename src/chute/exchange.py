@@ -1,13 +1,13 @@
 """The contract between the engine and everything that answers: a `Request` in, a `Response` out.
 
-A handler is a plain function that must not block: `handle(request) -> Response`. It never sees a socket. Content is
-opaque: bytes, or pieces among which are spans of open files; the engine alone turns a `Response` into bytes on a
-wire, and it alone knows by which protocol the request came.
+A handler is a plain function that must not block: `handle(request) -> Response | Deferred`. It never sees a socket.
+Content is opaque: bytes, or pieces among which are spans of open files; the engine alone turns a `Response` into bytes
+on a wire, and it alone knows by which protocol the request came.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Protocol
 
 from chute.semantics.messages import RequestHead
@@ -96,5 +96,20 @@ def failure(status: int, explanation: str, fields: FieldLines | None = None) -> 
     return Response(status, fields or [], explanation=explanation)
 
 
-Handler = Callable[[Request], Response]
+class Deferred:
+    """An answer that takes work which may block: the engine has it done in a thread.
+
+    Attributes:
+        blocking_respond: makes the response; called once, in a thread. What it raises is answered with 500.
+        lane: answers of one lane share a part of the threads, so that one kind of work cannot hold up the others.
+    """
+
+    __slots__ = ("blocking_respond", "lane")
+
+    def __init__(self, blocking_respond: Callable[[], Response], lane: Hashable) -> None:
+        self.blocking_respond = blocking_respond
+        self.lane = lane
+
+
+Handler = Callable[[Request], Response | Deferred]
 """Answers a request; plain, must not block, may raise only what is a fault of its own (answered with 500)."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
+from chute.transfer.threads import Threads
+
 
 class NotingWaiter:
     """Notes events and failures; `then` is what it does at an event."""
@@ -91,3 +93,8 @@ def connected_pair() -> tuple[socket.socket, socket.socket]:
     near.setblocking(False)
     far.setblocking(False)
     return near, far
+
+
+def no_threads() -> Threads:
+    """Return threads of which nobody hears, for what never defers."""
+    return Threads(lambda: None, threads_max=1, threads_per_lane_max=1)

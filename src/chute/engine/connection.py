@@ -23,8 +23,10 @@ from chute.engine.carrying import Carrying, why_it_ended
 from chute.engine.connections import Connections
 from chute.engine.endpoint import Endpoint
 from chute.engine.limits import LINGER_BYTES_MAX, RECEIVE_BYTES, STEPS_PER_TURN
+from chute.engine.pending import Pending
 from chute.engine.service import HEAD_END, NO_TIME_S, Service
 from chute.engine.states import State
+from chute.engine.timers import NEVER
 from chute.errors import PeerError, TransferError
 from chute.http1.framing import BodyDecoder, decoder_for
 from chute.plan.plan import KnownHead, Plan
@@ -36,6 +38,8 @@ from chute.transfer.sendfile import send_with_head
 logger = logging.getLogger("chute.engine")
 
 _READABLE_AND_WRITABLE = READABLE | WRITABLE
+
+_NOT_READING = frozenset({State.WAITING, State.CARRYING, State.CLOSED})
 
 
 class Connection(Endpoint):
@@ -52,6 +56,7 @@ class Connection(Endpoint):
         "_is_idle",
         "_is_in_head",
         "_log_peer",
+        "_pending",
         "_service",
         "_started_s",
         "_to_discard",
@@ -76,6 +81,7 @@ class Connection(Endpoint):
         self._buffer = b""
         self._carrying: Carrying | None = None
         self._content: BodyDecoder | None = None
+        self._pending: Pending | None = None
         self._started_s = 0.0
         self._to_discard = LINGER_BYTES_MAX
         self._is_idle = True
@@ -100,15 +106,21 @@ class Connection(Endpoint):
         service = self._service
         known = service.known_heads.young.get(data)
         if known is None or not known.plan.is_fresh(service.clock):
-            known = service.look_at(data)
-        if known is not None and known.is_quick:
+            found = service.look_at(data)
+            if not isinstance(found, KnownHead):
+                self._is_idle = False
+                if found is None:
+                    self._take_in(data)
+                else:
+                    self._start(found)
+                self._run()
+                return
+            known = found
+        if known.is_quick:
             self._answer_at_once(known)
             return
         self._is_idle = False
-        if known is None:
-            self._take_in(data)
-        else:
-            self._start(known)
+        self._start(known)
         self._run()
 
     def resume(self) -> None:
@@ -145,7 +157,7 @@ class Connection(Endpoint):
     @property
     def wants_read(self) -> bool:
         """See `streams.Waiter`."""
-        return not self._is_queued and self.state not in (State.CARRYING, State.CLOSED)
+        return not self._is_queued and self.state not in _NOT_READING
 
     @property
     def wants_write(self) -> bool:
@@ -161,9 +173,9 @@ class Connection(Endpoint):
         if self._is_queued:
             return
         carrying = self._carrying
-        if carrying is not None and carrying.waits_for_disk:
+        if self._pending is not None or (carrying is not None and carrying.waits_for_disk):
             if mask & (HUNG_UP | FAILED):
-                self._abort("")  # nobody is there to wait for the disk with
+                self.abort()  # nobody is there to wait with
             return
         if self.state is State.CARRYING and not mask & (WRITABLE | HUNG_UP | FAILED):
             return
@@ -213,6 +225,8 @@ class Connection(Endpoint):
                 return self._take_head() or self._read()
             case State.CARRYING:
                 return self._carry()
+            case State.WAITING:
+                return False
             case State.DISCARDING:
                 return self._discard()
             case State.LINGERING:
@@ -259,10 +273,26 @@ class Connection(Endpoint):
         self._start(service.recall(raw_head) or service.answer(raw_head))
         return True
 
-    def _start(self, known: KnownHead) -> None:
+    def _start(self, known: KnownHead | Pending) -> None:
         """Begin the exchange that a head has opened."""
+        self._started_s = self._service.clock.now_s
+        if isinstance(known, Pending):
+            self.state = State.WAITING
+            self._pending = known
+            known.listen(self._on_answer)
+            self.deadline_s = NEVER
+            self._connections.threads.submit(known)
+        else:
+            self._go_on(known)
+
+    def _on_answer(self, pending: Pending, outcome: object) -> None:
+        """Send the answer that a thread has made."""
+        self._pending = None
+        self._go_on(self._service.complete(pending, outcome))
+        self._queue()
+
+    def _go_on(self, known: KnownHead) -> None:
         service = self._service
-        self._started_s = service.clock.now_s
         head = known.head
         if head is not None and known.plan.keeps_alive and head.has_content:
             self._content = decoder_for(head, service.limits.content_bytes_max)
@@ -434,6 +464,10 @@ class Connection(Endpoint):
         self._is_idle = False
         self._buffer = b""
         self._content = None
+        if self._pending is not None:
+            self._connections.threads.cancel(self._pending)
+            self._pending.forget()
+            self._pending = None
         if self._carrying is not None:
             self._carrying.give_up()
             self._carrying = None

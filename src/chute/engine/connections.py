@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Protocol
 
 from chute.engine.bridge import Bridge
+from chute.engine.pending import Pending
 from chute.engine.timers import Timers
 from chute.transfer.read_ahead import ReadAhead
+from chute.transfer.threads import Threads
 
 
 class Abortable(Protocol):
@@ -22,14 +24,18 @@ class Connections:
     Attributes:
         bridge: through which the loop calls them.
         read_ahead: reads what is not in memory.
+        threads: work for answers that are deferred.
         timers: where their deadlines are watched.
         open: all that are not closed.
     """
 
-    __slots__ = ("bridge", "open", "read_ahead", "timers")
+    __slots__ = ("bridge", "open", "read_ahead", "threads", "timers")
 
-    def __init__(self, bridge: Bridge, timers: Timers, read_ahead: ReadAhead) -> None:
+    def __init__(
+        self, bridge: Bridge, timers: Timers, read_ahead: ReadAhead, threads: Threads[Pending]
+    ) -> None:
         self.bridge = bridge
         self.read_ahead = read_ahead
+        self.threads = threads
         self.timers = timers
         self.open: set[Abortable] = set()

@@ -63,6 +63,12 @@ LINGER_BYTES_MAX = 4 * 1024 * 1024
 TIMER_RESOLUTION_S = 0.25
 """Deadlines are met this much too late at worst."""
 
+WORK_THREADS_MAX = 8
+"""Threads that work for deferred answers (listings, compression)."""
+
+WORK_THREADS_PER_LANE_MAX = 4
+"""Of them, for one kind of work."""
+
 KNOWN_HEADS_MAX = 8192
 """Request heads remembered with their plans, per listener."""
 

@@ -9,12 +9,17 @@ from collections.abc import Callable, Sequence
 from chute.clock import Clock
 from chute.engine.bridge import Bridge
 from chute.engine.connections import Connections
-from chute.engine.limits import TIMER_RESOLUTION_S
+from chute.engine.limits import (
+    TIMER_RESOLUTION_S,
+    WORK_THREADS_MAX,
+    WORK_THREADS_PER_LANE_MAX,
+)
 from chute.engine.listener import Listener
 from chute.engine.service import Service
 from chute.engine.timers import Timers
 from chute.middleware.access_log import AccessLog
 from chute.transfer.read_ahead import ReadAhead
+from chute.transfer.threads import Threads
 
 SWEEP_INTERVAL_S = 10.0
 """How often files that are no longer asked for are given back."""
@@ -50,7 +55,12 @@ class Server:
         self._connections = Connections(
             bridge,
             Timers(clock.now_s, TIMER_RESOLUTION_S),
-            ReadAhead(lambda: self._loop.call_soon_threadsafe(self._on_read_ahead)),
+            ReadAhead(self._notify),
+            Threads(
+                self._notify,
+                threads_max=WORK_THREADS_MAX,
+                threads_per_lane_max=WORK_THREADS_PER_LANE_MAX,
+            ),
         )
         self._listeners: list[Listener] = []
         self._tick_handle: asyncio.TimerHandle | None = None
@@ -80,6 +90,7 @@ class Server:
         for connection in list(self._connections.open):
             connection.abort()
         self._connections.read_ahead.close()
+        self._connections.threads.close()
         bridge = self._connections.bridge
         bridge.ready.clear()
         bridge.finish_batch()
@@ -89,10 +100,15 @@ class Server:
         if self._access_log is not None:
             self._access_log.flush_if_due()
 
-    def _on_read_ahead(self) -> None:
-        """Let connections go on whose content has been read by a thread."""
+    def _notify(self) -> None:
+        """Tell the loop, from a thread, that something is done."""
+        self._loop.call_soon_threadsafe(self._on_work_done)
+
+    def _on_work_done(self) -> None:
+        """Let connections go on for which a thread has worked."""
         self._clock.refresh()
         self._connections.read_ahead.deliver()
+        self._connections.threads.deliver()
         self._connections.bridge.finish_batch()
         self._connections.bridge.wake_ready()
 

@@ -26,9 +26,10 @@ from chute.engine.limits import (
     RECEIVE_BYTES,
     Limits,
 )
+from chute.engine.pending import Pending
 from chute.engine.tally import Tally
 from chute.errors import MisuseError, PeerError
-from chute.exchange import Handler, Request, Response, failure
+from chute.exchange import Deferred, Handler, Request, Response, failure
 from chute.http1.head_parser import HeadParser
 from chute.http1.unfinished import check_unfinished
 from chute.middleware.access_log import AccessLog, Answered
@@ -149,7 +150,7 @@ class Service:
         known_heads.discard(raw_head)
         return None
 
-    def look_at(self, data: bytes) -> KnownHead | None:
+    def look_at(self, data: bytes) -> KnownHead | Pending | None:
         """Return the answer to `data`, rendered for this second, or None if `data` is not one whole head."""
         if (
             not data.endswith(HEAD_END)
@@ -159,7 +160,7 @@ class Service:
         ):
             return None
         known = self.recall(data) or self.answer(data)
-        if known.plan.second != self.clock.second:
+        if isinstance(known, KnownHead) and known.plan.second != self.clock.second:
             self.render(known.plan)
         return known
 
@@ -170,24 +171,51 @@ class Service:
             return True
         return plan.still_holds(now_s)
 
-    def answer(self, raw_head: bytes) -> KnownHead:
+    def answer(self, raw_head: bytes) -> KnownHead | Pending:
         """Parse `raw_head`, which ends with its blank line, and find or make the plan that answers it."""
         try:
             head = self._parser.parse(raw_head)
         except PeerError as error:
             return self.refuse(error, raw_head)
-        is_repeatable = head.method in (b"GET", b"HEAD") and not (
-            head.has_content or head.expects_continue
-        )
-        if not is_repeatable:
-            return KnownHead(head, self._make_plan(head))
+        if not _is_repeatable(head):
+            made = self._make_plan(head)
+            if isinstance(made, Deferred):
+                return Pending(head, raw_head, made)
+            return KnownHead(head, made)
         key = self._key(head)
         plan = self._plans.young.get(key) or self._plans.find_old(key)
         if plan is None or not self.confirm(plan):
-            plan = self._make_plan(head)
+            made = self._make_plan(head)
+            if isinstance(made, Deferred):
+                return Pending(head, raw_head, made)
+            plan = made
             if plan.is_reusable:
                 self._plans.offer(key, plan, plan.cost_bytes)
+        return self._remember(raw_head, KnownHead(head, plan))
+
+    def complete(self, pending: Pending, outcome: object) -> KnownHead:
+        """Return the answer that `pending` was waiting for.
+
+        Args:
+            pending: what `answer` returned.
+            outcome: the response that was made for it, or the exception that was raised instead.
+        """
+        head = pending.head
+        keeps_alive = not (head.wants_close or head.expects_continue)
+        if isinstance(outcome, Response):
+            response = outcome
+        else:
+            logger.error("answering %r failed: %r", head.request_target, outcome, exc_info=outcome)  # type: ignore[arg-type]
+            response = failure(500, MISTAKE)
+        plan = self._compile(head, response, keeps_alive=keeps_alive)
         known = KnownHead(head, plan)
+        if not plan.is_reusable or not _is_repeatable(head):
+            return known
+        self._plans.offer(self._key(head), plan, plan.cost_bytes)
+        return self._remember(pending.raw_head, known)
+
+    def _remember(self, raw_head: bytes, known: KnownHead) -> KnownHead:
+        plan = known.plan
         if plan.is_reusable and len(raw_head) < RECEIVE_BYTES:
             # A head that fills a whole read would leave the connection not knowing whether more has arrived.
             self.known_heads.offer(raw_head, known, _cost_bytes(raw_head, plan))
@@ -273,14 +301,20 @@ class Service:
             return common
         return (*common, *[(name, fields.get(name)) for name in depends_on])
 
-    def _make_plan(self, head: RequestHead) -> Plan:
-        accept = head.field_value(b"accept")
+    def _make_plan(self, head: RequestHead) -> Plan | Deferred:
         keeps_alive = not (head.wants_close or head.expects_continue)
+        response: Response | Deferred
         try:
             response = self._respond(head)
         except PeerError as error:
             keeps_alive = False
             response = failure(error.status_hint, _sentence(error))
+        if isinstance(response, Deferred):
+            return response
+        return self._compile(head, response, keeps_alive=keeps_alive)
+
+    def _compile(self, head: RequestHead, response: Response, *, keeps_alive: bool) -> Plan:
+        accept = head.field_value(b"accept")
         if self._debug_headers:
             tell_method(response, head)
         try:
@@ -291,7 +325,7 @@ class Service:
             page = with_page(failure(500, MISTAKE), accept)
             return compile_plan(page, head, keeps_alive=keeps_alive)
 
-    def _respond(self, head: RequestHead) -> Response:
+    def _respond(self, head: RequestHead) -> Response | Deferred:
         if head.content_length > self.limits.content_bytes_max:
             raise PeerError("the content is larger than the limit", status_hint=413)
         target = split_target(head.method, head.request_target)
@@ -308,6 +342,11 @@ class Service:
         except Exception:
             logger.exception("answering %r failed", head.request_target)
             return failure(500, MISTAKE)
+
+
+def _is_repeatable(head: RequestHead) -> bool:
+    """Whether the same head may be sent again and mean the same."""
+    return head.method in (b"GET", b"HEAD") and not (head.has_content or head.expects_continue)
 
 
 def _cost_bytes(raw_head: bytes, plan: Plan) -> int:

@@ -5,6 +5,7 @@
        │                 └──────no keep-alive─► LINGERING ──► CLOSED
        └──end of input, time-out─► CLOSED          any state ──peer gone──► CLOSED
 
+A head whose answer takes work that may block leads to WAITING first, and from there to CARRYING or back to READING.
 An answer that leaves in one go never makes its connection leave READING.
 """
 
@@ -17,6 +18,7 @@ class State(enum.Enum):
     """What a connection is doing."""
 
     READING = "waiting for a request head, or assembling one"
+    WAITING = "a thread works for the answer"
     CARRYING = "an answer is on its way"
     DISCARDING = "the answer has left, the request's content has not all arrived"
     LINGERING = "the last answer has left; waiting for the peer to stop sending"

@@ -22,7 +22,7 @@ from chute.exchange import Request, Response
 from chute.streams import PEER_FINISHED, READABLE, WRITABLE
 from chute.transfer.read_ahead import ReadAhead
 from chute.transfer.source import FileSpan, SharedFile
-from readiness import connected_pair
+from readiness import connected_pair, no_threads
 
 HEAD = b"GET /%s HTTP/1.1\r\nHost: h\r\n\r\n"
 
@@ -52,7 +52,10 @@ class Bench:
         self.size = size
         self.bridge = NotedBridge()
         self.connections = Connections(
-            self.bridge, Timers(self.clock.now_s, 0.25), ReadAhead(lambda: None)
+            self.bridge,
+            Timers(self.clock.now_s, 0.25),
+            ReadAhead(lambda: None),
+            no_threads(),
         )  # type: ignore[arg-type]
         self.near, self.far = connected_pair()
         service = Service(self.answer, frozenset(), self.clock, limits, None, Tally())

@@ -17,6 +17,7 @@ from chute.engine.timers import Timers
 from chute.middleware.access_log import CombinedFormat
 from chute.streams import READABLE, Closable, Waiter
 from chute.transfer.read_ahead import ReadAhead
+from readiness import no_threads
 
 LISTENER_FD = 1000
 ADDRESS = ("192.0.2.7", 55_555)
@@ -112,7 +113,12 @@ class Started:
             access_log=SimpleNamespace(format=CombinedFormat()),
         )
         bridge = SimpleNamespace(poller=self.poller)
-        self.connections = Connections(bridge, Timers(0.0, 0.25), ReadAhead(lambda: None))
+        self.connections = Connections(
+            bridge,
+            Timers(0.0, 0.25),
+            ReadAhead(lambda: None),
+            no_threads(),
+        )
         self.listener = Listener(
             sock,
             service,

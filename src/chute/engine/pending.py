@@ -1,0 +1,48 @@
+"""A request whose answer is being worked for in a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+
+from chute.exchange import Deferred
+from chute.semantics.messages import RequestHead
+
+
+class Pending:
+    """What is known of such a request until its answer is; a job of `transfer.threads`.
+
+    Attributes:
+        head: the request head.
+        raw_head: its bytes.
+        lane: see `threads.Job`.
+    """
+
+    __slots__ = ("_deferred", "_on_answer", "head", "lane", "raw_head")
+
+    def __init__(self, head: RequestHead, raw_head: bytes, deferred: Deferred) -> None:
+        self.head = head
+        self.raw_head = raw_head
+        self.lane: Hashable = deferred.lane
+        self._deferred = deferred
+        self._on_answer: Callable[[Pending, object], None] | None = None
+
+    def listen(self, on_answer: Callable[[Pending, object], None]) -> None:
+        """Have `on_answer` called with the outcome, in the thread of the loop."""
+        self._on_answer = on_answer
+
+    def forget(self) -> None:
+        """Let nobody hear of the outcome: the connection has ended."""
+        self._on_answer = None
+
+    def blocking_work(self) -> object:
+        """Make the response; see `threads.Job`."""
+        return self._deferred.blocking_respond()
+
+    def on_done(self, outcome: object) -> None:
+        """Hand over the outcome, or give back what it holds."""
+        if self._on_answer is not None:
+            self._on_answer(self, outcome)
+        else:
+            release = getattr(outcome, "release", None)
+            if release is not None:
+                release()
