@@ -61,7 +61,7 @@ def both(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    chute = start_chute(folder, place)
+    chute = start_chute(folder, place, "--no-listing", "--hidden")
 
     def listens() -> bool:
         with socket.socket() as sock:

@@ -63,7 +63,7 @@ def fill(folder: Path) -> None:
         sock.bind(os.path.relpath(folder / "socket"))
 
 
-server = shared_server(fill)
+server = shared_server(fill, "--hidden", "--no-listing")
 
 
 @pytest.mark.parametrize(

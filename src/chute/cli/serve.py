@@ -97,6 +97,17 @@ _STATIC = StaticOptions(root=".")
     metavar="BYTES",
     help="Smaller files are kept in memory and leave in one call with their head.",
 )
+@option(
+    "--listing/--no-listing",
+    default=True,
+    show_default=True,
+    help="Show what is in a folder that has no index page.",
+)
+@option(
+    "--hidden",
+    is_flag=True,
+    help="Serve and list names that begin with a dot. '.well-known' is always served.",
+)
 @seconds_option("--head-timeout", _LIMITS.head_timeout_s, "For a request head to arrive.")
 @seconds_option("--body-timeout", _LIMITS.body_timeout_s, "Between two reads of request content.")
 @seconds_option("--keep-alive-timeout", _LIMITS.keep_alive_timeout_s, "Between two requests.")
@@ -128,6 +139,8 @@ def serve(
     valid: float,
     sendfile: SendfileMode,
     sendfile_min: int,
+    listing: bool,
+    hidden: bool,
     head_timeout: float,
     body_timeout: float,
     keep_alive_timeout: float,
@@ -148,6 +161,8 @@ def serve(
             valid_s=valid,
             sendfile_min_bytes=sendfile_min,
             sendfile=sendfile,
+            listing=listing,
+            hidden=hidden,
         ),
         workers=workers,
         access_log=access_log,

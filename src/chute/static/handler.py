@@ -7,18 +7,22 @@ is what a file server decides by itself: which methods, which index file, and wh
 from __future__ import annotations
 
 import os
+from functools import partial
 
 from chute.clock import Clock
-from chute.exchange import Request, Response, failure
+from chute.exchange import Deferred, Request, Response, failure
 from chute.files.open_files import Absent, Entry, OpenFile, OpenFiles
 from chute.files.resolve import Root
 from chute.files.respond import respond
 from chute.semantics.media_types import media_type_for_name
 from chute.semantics.target import encode_path
+from chute.static.folder import LANE, FolderPages
 from chute.static.options import StaticOptions
 from chute.transfer.method import Devices
 
 ALLOWED = b"GET, HEAD, OPTIONS"
+
+_WELL_KNOWN = b"/.well-known/"
 
 DEPENDS_ON = frozenset(
     {
@@ -73,8 +77,12 @@ class StaticHandler:
         )
         self._index = [os.fsencode(name) for name in options.index]
         self._only = None if options.only is None else os.fsencode(options.only)
+        self._serves_hidden = options.hidden
+        self._folder_pages = (
+            FolderPages(self._root, shows_hidden=options.hidden) if options.listing else None
+        )
 
-    def handle(self, request: Request) -> Response:
+    def handle(self, request: Request) -> Response | Deferred:
         """Answer one request (the handler contract of `exchange`)."""
         method = request.head.method
         if method not in (b"GET", b"HEAD"):
@@ -88,6 +96,8 @@ class StaticHandler:
             if name:
                 return failure(404, "Only one file is shared here, under another name.")
             return Response(302, [(b"Location", encode_path(b"/" + self._only))])
+        if self._is_hidden(request.path):
+            return _answer_absent(Absent.MISSING)
         if name.endswith(b"/") or not name:
             return self._answer_folder(request, name)
         entry = self._files.look_up(name)
@@ -111,7 +121,13 @@ class StaticHandler:
         self._files.clear()
         self._root.close()
 
-    def _answer_folder(self, request: Request, name: bytes) -> Response:
+    def _is_hidden(self, path: bytes) -> bool:
+        """Whether a name on the way begins with a dot, and such names are nobody's business (T21: `.git`, `.env`)."""
+        if self._serves_hidden or b"/." not in path or self._only is not None:
+            return False
+        return not path.startswith(_WELL_KNOWN) or b"/." in path[1:]
+
+    def _answer_folder(self, request: Request, name: bytes) -> Response | Deferred:
         looked_at: list[Entry] = []
         for index in self._index:
             entry = self._files.look_up(name + index)
@@ -122,6 +138,8 @@ class StaticHandler:
             if found not in (Absent.MISSING, Absent.DIRECTORY):
                 return _answer_absent(found)
         folder = self._files.look_up(name).found
+        if folder is Absent.DIRECTORY and self._folder_pages is not None:
+            return Deferred(partial(self._folder_pages.blocking_respond, request), LANE)
         if folder is Absent.DIRECTORY:
             return failure(403, "This folder has no index page, and its contents are not listed.")
         return _answer_absent(folder if isinstance(folder, Absent) else Absent.MISSING)

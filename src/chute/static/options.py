@@ -20,6 +20,8 @@ class StaticOptions(msgspec.Struct, frozen=True, kw_only=True):
         open_files_max: how many files are kept open between requests.
         sendfile: whether larger files are carried by sendfile(2): `on`, `off`, or `auto`, which copies on file
             systems that it is known to go wrong or to wait on (network and shared folders, FUSE).
+        listing: whether a folder without an index page shows what is in it.
+        hidden: whether names that begin with a dot are served and listed; `.well-known` always is (RFC 8615).
     """
 
     root: str
@@ -29,3 +31,5 @@ class StaticOptions(msgspec.Struct, frozen=True, kw_only=True):
     sendfile_min_bytes: int = 8 * 1024
     open_files_max: int = 1024
     sendfile: SendfileMode = "auto"
+    listing: bool = False
+    hidden: bool = False

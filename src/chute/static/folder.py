@@ -1,0 +1,119 @@
+"""The answer for a folder without an index: what is in it, as a page, as JSON, or as plain text.
+
+Which of them is chosen by `?format=html|json|text`, else by the Accept field. Reading a folder may wait for the disk,
+and writing down a large one takes time, so both are done in a thread (`exchange.Deferred`), from a descriptor that was
+resolved like every other name: strictly beneath the root.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+
+from chute.errors import DescriptorsExhausted, FileForbidden, FileMissing
+from chute.exchange import FieldLines, Request, Response, failure
+from chute.files.resolve import Root
+from chute.semantics.negotiation import choose_media_type
+from chute.static.listing import (
+    ENTRIES_MAX,
+    Item,
+    View,
+    arrange,
+    blocking_read_folder,
+    view_from_query,
+)
+from chute.static.listing_formats import render_json, render_text
+from chute.static.listing_page import content_security_policy, render_html
+
+LANE = "listing"
+"""The share of the threads that folders are read in."""
+
+_HTML, _JSON, _TEXT = b"text/html", b"application/json", b"text/plain"
+_OFFERS = (_HTML, _JSON, _TEXT)
+_FORMAT = re.compile(rb"(?:^|&)format=(html|json|text)(?:&|$)")
+_NAMED = {b"html": _HTML, b"json": _JSON, b"text": _TEXT}
+
+
+class FolderPages:
+    """Lists folders beneath one root; used by several threads at once."""
+
+    def __init__(self, root: Root, *, shows_hidden: bool) -> None:
+        """List what is beneath `root`, which stays the caller's.
+
+        Args:
+            root: resolves the names.
+            shows_hidden: whether names that begin with a dot are listed.
+        """
+        self._root = root
+        self._shows_hidden = shows_hidden
+
+    def blocking_respond(self, request: Request) -> Response:
+        """Answer for the folder that the path names; in a thread."""
+        try:
+            fd = self._root.open(request.path[1:])
+        except (FileMissing, NotADirectoryError):
+            return failure(404, "There is no file with this name.")
+        except FileForbidden:
+            return failure(403, "The server may not read this folder.")
+        except DescriptorsExhausted:
+            return failure(
+                503, "The server has too many files open; try again.", [(b"Retry-After", b"1")]
+            )
+        try:
+            items = blocking_read_folder(
+                fd,
+                shows_hidden=self._shows_hidden,
+                resolve=lambda name: self._look_behind(request.path[1:] + name),
+            )
+        except PermissionError:
+            return failure(403, "The server may not read this folder.")
+        except OSError:
+            return failure(500, "The folder could not be read.")
+        finally:
+            os.close(fd)
+        return _respond(request, items)
+
+    def _look_behind(self, name: bytes) -> os.stat_result | None:
+        """Return what the link `name` leads to, if that is beneath the root."""
+        try:
+            fd = self._root.open(name)
+        except (FileMissing, FileForbidden, DescriptorsExhausted, OSError):
+            return None
+        try:
+            return os.fstat(fd)
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
+
+
+def _respond(request: Request, items: list[Item]) -> Response:
+    view = view_from_query(request.query)
+    named = _FORMAT.search(request.query or b"")
+    accept = request.head.field_value(b"accept")
+    media_type = _NAMED[named[1]] if named else choose_media_type(accept, _OFFERS)
+    fields: FieldLines = [
+        (b"Content-Type", media_type if media_type == _JSON else media_type + b"; charset=utf-8"),
+        (b"Cache-Control", b"no-cache"),
+        (b"Vary", b"Accept"),
+        (b"X-Content-Type-Options", b"nosniff"),
+    ]
+    if media_type == _HTML:
+        fields.append((b"Content-Security-Policy", content_security_policy(uploads=False)))
+    return Response(200, fields, (b"".join(_render(media_type, request.path, items, view)),))
+
+
+def _render(media_type: bytes, path: bytes, items: list[Item], view: View) -> Iterator[bytes]:
+    arranged = arrange(items, view.order, view.needle)
+    if media_type == _JSON:
+        return render_json(arranged)
+    if media_type == _TEXT:
+        return render_text(arranged)
+    return render_html(
+        path,
+        arranged,
+        view.order,
+        needle=view.needle,
+        is_complete=len(items) < ENTRIES_MAX,
+    )
