@@ -16,6 +16,7 @@ from chute.config.model import LOG_OFF, Config, LogFormat, PollerChoice
 from chute.engine.limits import Limits
 from chute.errors import ConfigError
 from chute.middleware.log_file import STANDARD_OUTPUT, LogFile
+from chute.static.candidates import parse_candidates
 from chute.static.options import StaticOptions
 from chute.supervisor.master import Master
 from chute.supervisor.sockets import Listening, open_listening
@@ -26,6 +27,19 @@ DEFAULT_BIND = "127.0.0.1:8000"
 
 _LIMITS = Limits()
 _STATIC = StaticOptions(root=".")
+
+
+_SPA = ("$uri", "$uri/", "/index.html")
+
+
+def _split_candidates(
+    context: click.Context, parameter: click.Parameter, value: str
+) -> tuple[str, ...]:
+    """Return the items of a try-files list, after a look at whether they make sense."""
+    del context, parameter
+    items = tuple(value.split())
+    parse_candidates(items)
+    return items
 
 
 @click.command(short_help="Share a folder, or one file.")
@@ -104,6 +118,18 @@ _STATIC = StaticOptions(root=".")
     help="Show what is in a folder that has no index page.",
 )
 @option(
+    "--try-files",
+    default="",
+    callback=_split_candidates,
+    metavar="LIST",
+    help="What is tried for a path, in this order, such as '$uri $uri.html $uri/ /index.html'.",
+)
+@option(
+    "--spa",
+    is_flag=True,
+    help="Answer navigations to unknown paths with /index.html: a single-page app.",
+)
+@option(
     "--hidden",
     is_flag=True,
     help="Serve and list names that begin with a dot. '.well-known' is always served.",
@@ -140,6 +166,8 @@ def serve(
     sendfile: SendfileMode,
     sendfile_min: int,
     listing: bool,
+    try_files: tuple[str, ...],
+    spa: bool,
     hidden: bool,
     head_timeout: float,
     body_timeout: float,
@@ -163,6 +191,7 @@ def serve(
             sendfile=sendfile,
             listing=listing,
             hidden=hidden,
+            try_files=_SPA if spa and not try_files else try_files,
         ),
         workers=workers,
         access_log=access_log,

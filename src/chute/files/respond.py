@@ -80,6 +80,11 @@ def _selected_ranges(file: OpenFile, head: RequestHead) -> tuple[tuple[int, int]
     return select_ranges(value, file.size)
 
 
+def whole(file: OpenFile) -> Piece:
+    """Return all of `file` as a piece; whoever puts it into a response acquires the file."""
+    return _cut(file, 0, file.size)
+
+
 def _cut(file: OpenFile, offset: int, count: int) -> Piece:
     if file.content is not None:
         return file.content[offset : offset + count]

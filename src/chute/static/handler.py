@@ -13,14 +13,19 @@ from chute.clock import Clock
 from chute.exchange import Deferred, Request, Response, failure
 from chute.files.open_files import Absent, Entry, OpenFile, OpenFiles
 from chute.files.resolve import Root
-from chute.files.respond import respond
+from chute.files.respond import respond, whole
 from chute.semantics.media_types import media_type_for_name
+from chute.semantics.negotiation import choose_media_type
 from chute.semantics.target import encode_path
+from chute.static.candidates import is_navigation, parse_candidates
 from chute.static.folder import LANE, FolderPages
 from chute.static.options import StaticOptions
 from chute.transfer.method import Devices
 
 ALLOWED = b"GET, HEAD, OPTIONS"
+
+OFFERS = (b"text/html", b"application/json", b"text/plain")
+"""What an error can be told in; the site's own documents are pages."""
 
 _WELL_KNOWN = b"/.well-known/"
 
@@ -64,7 +69,7 @@ class StaticHandler:
         """Open the root that `options` name.
 
         Raises:
-            ConfigError: the folder cannot be opened.
+            ConfigError: the folder cannot be opened, or what is to be tried means nothing.
         """
         self._root = Root(os.fsencode(options.root))
         self._files = OpenFiles(
@@ -77,6 +82,10 @@ class StaticHandler:
         )
         self._index = [os.fsencode(name) for name in options.index]
         self._only = None if options.only is None else os.fsencode(options.only)
+        self._candidates = parse_candidates(options.try_files)
+        self._error_documents = {
+            status: os.fsencode(name).lstrip(b"/") for status, name in options.error_documents
+        }
         self._serves_hidden = options.hidden
         self._folder_pages = (
             FolderPages(self._root, shows_hidden=options.hidden) if options.listing else None
@@ -97,16 +106,11 @@ class StaticHandler:
                 return failure(404, "Only one file is shared here, under another name.")
             return Response(302, [(b"Location", encode_path(b"/" + self._only))])
         if self._is_hidden(request.path):
-            return _answer_absent(Absent.MISSING)
-        if name.endswith(b"/") or not name:
-            return self._answer_folder(request, name)
-        entry = self._files.look_up(name)
-        found = entry.found
-        if isinstance(found, OpenFile):
-            return self._answer_file(request, found, [entry])
-        if found is Absent.DIRECTORY and self._only is None:
-            return _redirect_to_folder(request)
-        return _answer_absent(found)
+            return self._with_error_document(request, _answer_absent(Absent.MISSING))
+        answer = self._try_each(request, name)
+        if not isinstance(answer, Absent):
+            return answer
+        return self._with_error_document(request, _answer_absent(answer))
 
     def sweep(self) -> None:
         """Give back files that have not been used lately; called on a timer."""
@@ -127,31 +131,71 @@ class StaticHandler:
             return False
         return not path.startswith(_WELL_KNOWN) or b"/." in path[1:]
 
-    def _answer_folder(self, request: Request, name: bytes) -> Response | Deferred:
+    def _try_each(self, request: Request, name: bytes) -> Response | Deferred | Absent:
+        """Answer with the first candidate that is there, or say why none is."""
+        names_folder = name.endswith(b"/") or not name
         looked_at: list[Entry] = []
-        for index in self._index:
-            entry = self._files.look_up(name + index)
-            looked_at.append(entry)
-            found = entry.found
-            if isinstance(found, OpenFile):
-                return self._answer_file(request, found, looked_at)
-            if found not in (Absent.MISSING, Absent.DIRECTORY):
-                return _answer_absent(found)
-        folder = self._files.look_up(name).found
-        if folder is Absent.DIRECTORY and self._folder_pages is not None:
-            return Deferred(partial(self._folder_pages.blocking_respond, request), LANE)
-        if folder is Absent.DIRECTORY:
-            return failure(403, "This folder has no index page, and its contents are not listed.")
-        return _answer_absent(folder if isinstance(folder, Absent) else Absent.MISSING)
+        for candidate in self._candidates:
+            answer: Response | Deferred | Absent = Absent.MISSING
+            match candidate.kind:
+                case "file" if not names_folder:
+                    answer = self._try_file(request, name + candidate.suffix, looked_at)
+                case "folder" if names_folder:
+                    answer = self._try_folder(request, name, looked_at)
+                case "folder" if self._only is None and self._is_folder(name):
+                    answer = _redirect_to_folder(request)
+                case "fallback" if is_navigation(request.path, request.head.field_value(b"accept")):
+                    answer = self._try_file(request, candidate.suffix, looked_at)
+                case "status":
+                    return failure(candidate.status, "There is no file with this name.")
+                case _:
+                    pass
+            if answer not in (Absent.MISSING, Absent.DIRECTORY):
+                return answer
+        return Absent.MISSING
 
-    def _answer_file(self, request: Request, file: OpenFile, looked_at: list[Entry]) -> Response:
-        reusable = file.is_stable or file.entity_tag is not None
+    def _is_folder(self, name: bytes) -> bool:
+        return self._files.look_up(name).found is Absent.DIRECTORY
+
+    def _try_folder(
+        self, request: Request, name: bytes, looked_at: list[Entry]
+    ) -> Response | Deferred | Absent:
+        for index in self._index:
+            answer = self._try_file(request, name + index, looked_at)
+            if answer not in (Absent.MISSING, Absent.DIRECTORY):
+                return answer
+        folder = self._files.look_up(name).found
+        if folder is not Absent.DIRECTORY:
+            return folder if isinstance(folder, Absent) else Absent.MISSING
+        if self._folder_pages is not None:
+            return Deferred(partial(self._folder_pages.blocking_respond, request), LANE)
+        return failure(403, "This folder has no index page, and its contents are not listed.")
+
+    def _try_file(self, request: Request, name: bytes, looked_at: list[Entry]) -> Response | Absent:
+        entry = self._files.look_up(name)
+        looked_at.append(entry)
+        file = entry.found
+        if not isinstance(file, OpenFile):
+            return file
+        may_reuse = file.is_stable or file.entity_tag is not None
         return respond(
             file,
             request.head,
-            media_type_for_name(looked_at[-1].name),
-            validity=FilesUnchanged(self._files, looked_at) if reusable else None,
+            media_type_for_name(name),
+            validity=FilesUnchanged(self._files, looked_at) if may_reuse else None,
         )
+
+    def _with_error_document(self, request: Request, response: Response) -> Response:
+        """Return `response` with the document that the site has for its status, for whoever reads pages."""
+        name = self._error_documents.get(response.status)
+        accept = request.head.field_value(b"accept")
+        if name is None or choose_media_type(accept, OFFERS) != OFFERS[0]:
+            return response
+        file = self._files.look_up(name).found
+        if not isinstance(file, OpenFile):
+            return response
+        fields = [(b"Content-Type", media_type_for_name(name)), *response.fields]
+        return Response(response.status, fields, (whole(file),))
 
 
 def _redirect_to_folder(request: Request) -> Response:

@@ -211,7 +211,7 @@ def _filter_form(page: Page) -> str:
 
 
 _VIEWS: Final = (
-    "<div class=views role=group aria-label=View hidden>"
+    "<div class=views hidden>"
     f"<button value=rows title=List>{_drawing('rows')}</button>"
     f"<button value=grid title=Grid>{_drawing('grid')}</button></div>\n"
 )
@@ -305,12 +305,12 @@ def _row(item: Item, link: str, label: str) -> str:
 
 
 _TABLE_END: Final = (
-    "</table>\n<div id=none class=empty hidden><b>Nothing here has such a name</b>"
+    "</table>\n<div id=none class=empty hidden><b>Nothing has such a name</b>"
     '<p><a id=clear href="./">Show everything</a></div>\n</main>\n'
     f'<template><button class=eye title="Preview (space)">{_drawing("eye")}</button></template>\n'
     "<dialog aria-labelledby=seen><header><hgroup><h2 id=seen></h2><p></p></hgroup><div class=tools>"
     "<button value=-1 aria-label=Previous>\u2190</button><button value=1 aria-label=Next>\u2192</button>"
-    "<a class=button>Open</a><a class=button download>Download</a><button value=0 aria-label=Close>\u2715</button>"
+    "<a class=button>Open</a><a class=button download>Download</a><button value=0 aria-label=Close autofocus>\u2715</button>"
     "</div></header><div id=stage></div></dialog>\n"
 )
 

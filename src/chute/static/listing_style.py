@@ -30,7 +30,7 @@ _LOOKS: Final[dict[str, Look]] = {
     "strange image": ("j", "i"),
     "strange film": ("w", "v"),
     "strange sound": ("o", "a"),
-    "document": ("p", "p"),
+    "document": ("p", "t"),
     "archive": ("z", "z"),
     "data": ("b", "b"),
 }
@@ -157,7 +157,7 @@ color-scheme:light dark;
 *{box-sizing:border-box;margin:0;padding:0}
 [hidden],.symbols,td img,.keys{display:none!important}
 body{
-display:flex;flex-direction:column;max-width:76rem;min-height:100vh;margin:auto;padding:clamp(.75rem,3vw,2.5rem);
+display:flex;flex-direction:column;max-width:76rem;min-height:100vh;margin:auto;padding:2rem;
 background:var(--paper);color:var(--ink);font:15px/1.45 system-ui,sans-serif
 }
 svg{
@@ -176,7 +176,7 @@ ol,li,.views{gap:0}
 li,h1{overflow-wrap:anywhere;white-space:pre-wrap;min-width:0}
 li+li:before{content:"/";opacity:.4}
 li>*{padding:.1em .25em}
-li a,.views button:not([aria-pressed=true]),small,.empty{color:var(--faded)}
+li a,.empty{color:var(--faded)}
 li a{display:flex}
 a:hover,button:hover,[aria-sort] a,[aria-pressed=true]{color:var(--brass)}
 button:hover,.button:hover,[aria-pressed=true]{background:var(--wash)}
@@ -206,15 +206,16 @@ td{display:flex;align-items:center;min-width:0}
 td+td{display:block;padding:0 1rem;color:var(--faded);font-size:.875rem;font-variant-numeric:tabular-nums}
 td a{
 flex:1;min-width:0;display:flex;align-items:center;gap:.8rem;min-height:43px;padding:.5rem 1rem;
-scroll-margin:3.5rem 0 1rem;outline-offset:-3px
+scroll-margin:3.5rem 0 1rem
 }
-td span{min-width:0;overflow-wrap:anywhere;white-space:pre-wrap;unicode-bidi:plaintext;text-align:left}
+td a:focus-visible{outline-offset:-3px}
+td span{min-width:0;overflow-wrap:anywhere;white-space:pre-wrap;unicode-bidi:plaintext}
 .d a{font-weight:550}
 td a svg,.empty svg{color:var(--hue,var(--faded))}
 .eye{border:0;background:none;color:var(--faded);opacity:0}
 tr:hover .eye,tr:focus-within .eye{opacity:1}
 .empty{
-flex:1;display:grid;place-content:center;justify-items:center;gap:.4rem;min-height:45vh;padding:2rem;text-align:center;
+flex:1;display:grid;place-content:center;justify-items:center;gap:.4rem;min-height:45vh;margin-top:.75rem;text-align:center;
 border:2px dashed var(--line);border-radius:14px
 }
 .empty svg{width:72px;height:72px;stroke-width:.8}
@@ -229,7 +230,7 @@ thead tr{display:flex}
 tbody{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(10.5rem,42%),1fr));gap:.75rem}
 tbody tr{
 display:flex;flex-direction:column;align-items:stretch;background:var(--sheet);border:1px solid var(--line);
-border-radius:14px;contain-intrinsic-size:auto 12rem
+border-radius:14px
 }
 td:first-child{display:block;flex:1}
 td a{display:block;padding:0}
@@ -248,6 +249,7 @@ dialog::backdrop{background:#0a0c0fb0;backdrop-filter:blur(6px)}
 dialog header{margin:0;padding:.6rem .6rem .6rem 1rem;border-bottom:1px solid var(--line)}
 hgroup{flex:1 1 11rem;min-width:0;overflow-wrap:anywhere}
 h2{font-size:1rem}
+hgroup p{color:var(--faded);font-size:.8rem}
 #stage{flex:1;display:grid;place-items:center;min-height:9rem;overflow:auto;background:var(--paper)}
 #stage>*{max-width:100%;max-height:calc(100dvh - 8rem)}
 #stage audio{width:30rem}
@@ -258,6 +260,7 @@ white-space:pre-wrap;overflow-wrap:anywhere;tab-size:4
 @media(hover:none){.eye{opacity:.8}}
 @media(hover) and (min-width:48rem){.keys{display:block!important}}
 @media(max-width:40rem){
+body{padding:.75rem}
 nav{flex-basis:100%}
 .tools{flex:1}
 form{flex-basis:60%}
@@ -265,7 +268,7 @@ td a:after{content:"";position:absolute;inset:0}
 .eye{position:absolute;right:0;top:.4rem;z-index:1}
 html:not(.grid){
 thead tr{display:flex}
-tbody tr{grid-template-columns:auto 1fr;padding-bottom:.55rem;contain-intrinsic-size:auto 62px}
+tbody tr{grid-template-columns:auto 1fr;padding-bottom:.55rem}
 td:first-child{grid-column:1/3}
 td a{min-height:0;padding-bottom:0}
 td a svg{margin-bottom:-1.3rem}

@@ -21,6 +21,8 @@ class StaticOptions(msgspec.Struct, frozen=True, kw_only=True):
         sendfile: whether larger files are carried by sendfile(2): `on`, `off`, or `auto`, which copies on file
             systems that it is known to go wrong or to wait on (network and shared folders, FUSE).
         listing: whether a folder without an index page shows what is in it.
+        try_files: what is tried for a path, in this order (see `candidates`); `$uri $uri/` when empty.
+        error_documents: names beneath `root` of the pages for statuses; one that is not there is passed over.
         hidden: whether names that begin with a dot are served and listed; `.well-known` always is (RFC 8615).
     """
 
@@ -33,3 +35,5 @@ class StaticOptions(msgspec.Struct, frozen=True, kw_only=True):
     sendfile: SendfileMode = "auto"
     listing: bool = False
     hidden: bool = False
+    try_files: tuple[str, ...] = ()
+    error_documents: tuple[tuple[int, str], ...] = ((404, "404.html"),)

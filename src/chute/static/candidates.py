@@ -1,0 +1,82 @@
+"""What is tried, in which order, when a path is asked for: nginx's try_files, and the fallback of a single-page app.
+
+A list such as `$uri $uri.html $uri/ /index.html =404` is read once. `$uri` stands for the path; what follows it is
+appended. `$uri/` is a folder, with its index page or its listing. `=404` is a status. Anything else is the name of one
+file beneath the root, for whatever was not found: the page of an app that finds its own way from the path.
+
+Such a page answers a navigation only: GET or HEAD, and either a path whose last part has no extension, or a client that
+asks for `text/html` by name. A script or an image that is missing stays missing; a page in its place is what makes
+people search for "unexpected token <".
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from chute.errors import ConfigError
+
+Kind = Literal["file", "folder", "fallback", "status"]
+
+_STATUS = re.compile(r"=([1-5][0-9]{2})")
+_HTML = re.compile(rb"(?:^|[ \t,])text/html(?:[ \t;,]|$)", re.IGNORECASE)
+
+EXAMPLE = "for example '$uri $uri.html $uri/ /index.html'"
+
+
+class Candidate(NamedTuple):
+    """One thing to try.
+
+    Attributes:
+        kind: `file`: the path with `suffix` behind it; `folder`: the folder of that name; `fallback`: one file, for
+            navigations; `status`: an answer without a file.
+        suffix: what is appended to the path, or the name of the fallback beneath the root, without a leading slash.
+        status: of the answer; 404 for all but `status`.
+    """
+
+    kind: Kind
+    suffix: bytes = b""
+    status: int = 404
+
+
+USUAL = (Candidate("file"), Candidate("folder"))
+
+
+def parse_candidates(items: Sequence[str]) -> tuple[Candidate, ...]:
+    """Read a try-files list; an empty one is `$uri $uri/`.
+
+    Raises:
+        ConfigError: an item means nothing, or can never be reached.
+    """
+    candidates: list[Candidate] = []
+    for item in items:
+        if candidates and candidates[-1].kind in ("fallback", "status"):
+            raise ConfigError(
+                f"{item!r} is never tried: {items[len(candidates) - 1]!r} answers everything before it"
+            )
+        candidates.append(_parse(item))
+    return tuple(candidates) or USUAL
+
+
+def _parse(item: str) -> Candidate:
+    status = _STATUS.fullmatch(item)
+    if status is not None:
+        return Candidate("status", status=int(status[1]))
+    if item.startswith("$uri"):
+        suffix = item.removeprefix("$uri")
+        if suffix == "/":
+            return Candidate("folder")
+        if "/" not in suffix and "$" not in suffix:
+            return Candidate("file", suffix.encode("utf-8", "surrogateescape"))
+    elif item.startswith("/") and "$" not in item and not item.endswith("/"):
+        return Candidate("fallback", item[1:].encode("utf-8", "surrogateescape"))
+    raise ConfigError(f"{item!r} is nothing that can be tried", hint=EXAMPLE)
+
+
+def is_navigation(path: bytes, accept: bytes | None) -> bool:
+    """Whether a person goes to `path`, as opposed to a page that loads a part of itself."""
+    return not posixpath.splitext(path)[1] or (
+        accept is not None and _HTML.search(accept) is not None
+    )
