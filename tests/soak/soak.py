@@ -23,7 +23,7 @@ from running import RunningChute, start_chute
 from siege import besiege
 
 WARM_UP_S = 30.0
-SEND_TIMEOUT_S = 10
+SEND_TIMEOUT_S = 5
 """Shorter than an onslaught, so that a reader who crawls has to be told from a dead one."""
 
 

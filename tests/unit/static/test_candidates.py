@@ -22,10 +22,10 @@ def test_empty_list_is_the_usual_one():
     assert parse_candidates([]) == USUAL
 
 
-@pytest.mark.parametrize(
-    "item",
-    ["index.html", "$url", "$uri/$uri", "$uri/index.html", "/a/", "=99", "=600", "", "/$uri"],
-)
+NOTHING = ["index.html", "$url", "$uri/$uri", "$uri/index.html", "/a/", "=99", "=600", "", "/$uri"]
+
+
+@pytest.mark.parametrize("item", NOTHING)
 def test_item_that_means_nothing_is_an_error_that_names_it(item: str):
     with pytest.raises(ConfigError, match="nothing that can be tried") as caught:
         parse_candidates(["$uri", item])
