@@ -27,8 +27,8 @@ from urllib.parse import quote
 from chute.semantics.target import encode_path
 from chute.static.listing import FOLDER, Column, Item, Order, text_of
 from chute.static.listing_formats import in_blocks, utc_texts
-from chute.static.listing_script import SCRIPT, UPLOADS
-from chute.static.listing_style import DRAWINGS, FOLDER_LOOK, STYLE, SYMBOLS, UPLOAD_STYLE, look_of
+from chute.static.listing_script import SCRIPTS
+from chute.static.listing_style import DRAWINGS, FOLDER_LOOK, STYLES, SYMBOLS, look_of
 
 ROWS_PER_PIECE: Final = 64
 """Rows that are made in one go; with names as long and as hostile as they come, some 200 KiB."""
@@ -43,42 +43,12 @@ _ICON: Final = (
 )
 
 
-def _compact_style(source: str) -> str:
-    """Return a style sheet without its indentation and line ends, which only people need."""
-    return re.sub(r"\s*([{};,])\s*", r"\1", source.strip()).replace(";}", "}")
-
-
-def _compact_script(source: str) -> str:
-    """Return a script without comments, indentation, and spaces beside punctuation.
-
-    Strings stay as they are. Regular expressions are not known as such: in this house's script, none has a space.
-    """
-    lines = (line.strip() for line in source.splitlines())
-    code = "\n".join(line for line in lines if line and not line.startswith("//"))
-    code = _SPACED.sub(lambda match: match["string"] or match["sign"], code)
-    return re.sub(r"(?<=[{;,(>])\n|\n(?=[})])", "", code)
-
-
-_SPACED: Final = re.compile(
-    r"""(?P<string>"(?:[^"\\]|\\.)*"|`(?:[^`\\]|\\.)*`)|[ ]?(?P<sign>[{}()\[\];,:?=<>+*&|!-])[ ]?"""
-)
-
-_STYLES: Final = {
-    False: _compact_style(STYLE),
-    True: _compact_style(STYLE + UPLOAD_STYLE),
-}
-_SCRIPTS: Final = {
-    False: _compact_script(SCRIPT),
-    True: _compact_script(SCRIPT + UPLOADS),
-}
-
-
 @functools.cache
 def content_security_policy(*, uploads: bool) -> bytes:
     """Return the Content-Security-Policy under which a listing works, and nothing that a name might smuggle in does."""
     style, script = (
         base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
-        for source in (_STYLES[uploads], _SCRIPTS[uploads])
+        for source in (STYLES[uploads], SCRIPTS[uploads])
     )
     return (
         "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'; connect-src 'self'; "
@@ -157,17 +127,15 @@ def size_text(size: int) -> str:
 
 
 def _pieces(page: Page, items: Sequence[Item]) -> Iterator[str]:
-    yield _beginning(page)
-    if items:
-        yield _table_head(page)
-        yield from _rows(items)
-        yield _TABLE_END
-    else:
-        yield _empty(page)
+    is_empty = not items
+    yield _beginning(page, is_empty=is_empty)
+    yield _table_head(page, is_empty=is_empty)
+    yield from _rows(items)
+    yield f"</table>\n{_nothing(page, is_empty=is_empty)}</main>\n{_PREVIEW}"
     yield _end(page, items)
 
 
-def _beginning(page: Page) -> str:
+def _beginning(page: Page, *, is_empty: bool) -> str:
     path = text_of(page.path)
     names = [escape(shown(name)) for name in path.split("/") if name]
     title = f"{names[-1]} \u2013 {escape(shown(path))}" if names else escape(shown(page.root_name))
@@ -175,14 +143,15 @@ def _beginning(page: Page) -> str:
         "<!doctype html>\n<html lang=en>\n<meta charset=utf-8>\n"
         '<meta name=viewport content="width=device-width,initial-scale=1">\n'
         f'<title>{title}</title>\n<link rel=icon href="{_ICON}">\n'
-        f"<style>{_STYLES[page.uploads]}</style>\n<script>{_SCRIPTS[page.uploads]}</script>\n<body>\n{SYMBOLS.strip()}\n"
+        f"<style>{STYLES[page.uploads]}</style>\n<script>{SCRIPTS[page.uploads]}</script>\n<body>{SYMBOLS}"
         f"<header>\n<nav aria-label=Path><ol>{_crumbs(page, names)}</ol></nav>\n"
-        f"<div class=tools>\n{_filter_form(page)}{_VIEWS}{_actions(page)}</div>\n</header>\n"
+        f"<div class=tools>\n{_filter_form(page, is_hidden=is_empty and not page.needle)}{_VIEWS}{_actions(page)}"
+        "</div>\n</header>\n"
     )
 
 
 def _drawing(name: str) -> str:
-    return f"<svg viewBox=0,0,24,24>{DRAWINGS[name]}</svg>"
+    return f"<svg viewBox=0,0,24,24 aria-hidden=true>{DRAWINGS[name]}</svg>"
 
 
 def _crumbs(page: Page, names: list[str]) -> str:
@@ -199,12 +168,12 @@ def _crumbs(page: Page, names: list[str]) -> str:
     return f"{''.join(crumbs)}<li><h1 aria-current=page>{names[-1]}</h1>"
 
 
-def _filter_form(page: Page) -> str:
+def _filter_form(page: Page, *, is_hidden: bool) -> str:
     needle = escape(shown(page.needle))
     return (
-        f'<form role=search><input id=filter type=search name=q value="{needle}" placeholder=Filter '
-        'aria-label="Filter by name" autocomplete=off'
-        f"{' autofocus' if needle else ''}>"
+        f"<form role=search{' hidden' if is_hidden else ''}>"
+        f'<input id=filter type=search name=q value="{needle}" placeholder=Filter aria-label="Filter by name"'
+        f" autocomplete=off{' autofocus' if needle else ''}>"
         f"<input type=hidden name=sort value={page.order.column.value}>"
         f"<input type=hidden name=order value={_direction(is_descending=page.order.is_descending)}></form>\n"
     )
@@ -242,7 +211,7 @@ def _query(column: Column, *, is_descending: bool, needle: str) -> str:
     return query
 
 
-def _table_head(page: Page) -> str:
+def _table_head(page: Page, *, is_empty: bool) -> str:
     cells = []
     for column, label in _LABELS.items():
         is_current = column is page.order.column
@@ -256,9 +225,8 @@ def _table_head(page: Page) -> str:
             f'<a href="{_query(column, is_descending=next_is_descending, needle=page.needle)}">{label}</a>'
         )
     return (
-        "<main>\n<table role=table>\n<thead role=rowgroup><tr role=row>"
-        + "".join(cells)
-        + "\n<tbody role=rowgroup>\n"
+        f"<main>\n<table role=table{' hidden' if is_empty else ''}>\n<thead role=rowgroup><tr role=row>"
+        f"{''.join(cells)}\n<tbody role=rowgroup>\n"
     )
 
 
@@ -304,28 +272,28 @@ def _row(item: Item, link: str, label: str) -> str:
     )
 
 
-_TABLE_END: Final = (
-    "</table>\n<div id=none class=empty hidden><b>Nothing has such a name</b>"
-    '<p><a id=clear href="./">Show everything</a></div>\n</main>\n'
+def _nothing(page: Page, *, is_empty: bool) -> str:
+    """Return what stands in the place of rows: for want of any, or when the script has filtered all of them out."""
+    if not is_empty or page.needle:
+        text = '<b>Nothing has such a name</b><p><a href="./">Show everything</a>'
+    elif page.uploads:
+        text = (
+            f"{_FOLDER}<b>This folder is empty</b><p>Drop files anywhere on this page to fill it."
+        )
+    else:
+        text = f"{_FOLDER}<b>This folder is empty</b><p>There is nothing to see here."
+    return f'<div id=none class="empty d"{"" if is_empty else " hidden"}>{text}</div>\n'
+
+
+_FOLDER: Final = "<svg aria-hidden=true><use href=#d /></svg>"
+
+_PREVIEW: Final = (
     f'<template><button class=eye title="Preview (space)">{_drawing("eye")}</button></template>\n'
     "<dialog aria-labelledby=seen><header><hgroup><h2 id=seen></h2><p></p></hgroup><div class=tools>"
     "<button value=-1 aria-label=Previous>\u2190</button><button value=1 aria-label=Next>\u2192</button>"
-    "<a class=button>Open</a><a class=button download>Download</a><button value=0 aria-label=Close autofocus>\u2715</button>"
-    "</div></header><div id=stage></div></dialog>\n"
+    "<a class=button>Open</a><a class=button download>Download</a>"
+    "<button value=0 aria-label=Close autofocus>\u2715</button></div></header><div id=stage></div></dialog>\n"
 )
-
-
-def _empty(page: Page) -> str:
-    if page.needle:
-        text = (
-            f"<b>Nothing here has \u201c{escape(shown(page.needle))}\u201d in its name</b>"
-            '<p><a href="./">Show everything</a>'
-        )
-    elif page.uploads:
-        text = "<b>This folder is empty</b><p>Drop files anywhere on this page to fill it."
-    else:
-        text = "<b>This folder is empty</b><p>There is nothing to see in it."
-    return f'<main class="empty d">\n<svg><use href=#d /></svg>{text}\n</main>\n'
 
 
 def _end(page: Page, items: Sequence[Item]) -> str:

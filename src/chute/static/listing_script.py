@@ -9,6 +9,7 @@ Rows are dressed (local dates, buttons) in portions, so that a long listing can 
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 SCRIPT: Final = r"""
@@ -23,22 +24,17 @@ try { isGrid = localStorage.chuteView === "grid"; } catch {}
 root.classList.toggle("grid", isGrid);
 
 addEventListener("DOMContentLoaded", () => {
-const up = () => find("#parent")?.click();
-const goesUp = event => !isChord(event) && /^(Backspace|h)$/.test(event.key);
 const list = find("tbody");
-if (!list) {
-  onkeydown = event => { if (event.target.localName !== "input" && goesUp(event)) up(); };
-  return;
-}
-
 const filter = find("#filter"), count = find("#count"), dialog = find("dialog"), stage = find("#stage");
 const rows = [...list.rows], counted = count.textContent;
+let isStudied;
 const link = row => find("a", row);
 const bytes = row => +row.cells[1].title.replace(/\D/g, "");
 const fold = text => text.normalize("NFD").replace(/[\u0300-\u036f]/g, "").toLowerCase();
 // What rows are sorted and filtered by, made when first asked for.
 const study = () => {
-  if (rows[0].folded !== undefined) return;
+  if (isStudied) return;
+  isStudied = true;
   for (const row of rows) {
     row.text = link(row).textContent;
     row.folded = fold(row.text);
@@ -109,7 +105,7 @@ for (const button of views) button.onclick = () => {
   show(button.value);
   try { localStorage.chuteView = button.value; } catch {}
 };
-find(".views").hidden = false;
+find(".views").hidden = !rows.length;
 show(isGrid ? "grid" : "rows");
 
 const relative = new Intl.RelativeTimeFormat("en");
@@ -183,8 +179,7 @@ list.onclick = event => {
   event.preventDefault();
   preview(row);
 };
-find("#clear").onclick = event => {
-  if (filter.defaultValue) return;
+if (!filter.defaultValue) find("#none").onclick = event => {
   event.preventDefault();
   clear();
 };
@@ -201,7 +196,7 @@ onkeydown = event => {
   const columns = isGrid ? getComputedStyle(list).gridTemplateColumns.split(" ").length : 1;
   if (key === "/") filter.focus();
   else if (key === "Escape") clear();
-  else if (goesUp(event)) up();
+  else if (key === "Backspace" || key === "h") find("#parent")?.click();
   else if (key === "ArrowDown" || key === "j") move(columns);
   else if (key === "ArrowUp" || key === "k") move(-columns);
   else if (isGrid && key === "ArrowLeft") move(-1);
@@ -303,3 +298,22 @@ ondrop = event => {
 onbeforeunload = event => { if (active) event.preventDefault(); };
 });
 """
+
+
+def _compact(source: str) -> str:
+    """Return a script without comments, indentation, and spaces beside punctuation.
+
+    Strings stay as they are. Regular expressions are not told from divisions: the ones above hold no space.
+    """
+    lines = (line.strip() for line in source.splitlines())
+    code = "\n".join(line for line in lines if line and not line.startswith("//"))
+    code = _SPACED.sub(lambda match: match["string"] or match["sign"], code)
+    return re.sub(r"(?<=[{;,(>])\n|\n(?=[})])", "", code)
+
+
+_SPACED: Final = re.compile(
+    r"""(?P<string>"(?:[^"\\]|\\.)*"|`(?:[^`\\]|\\.)*`)|[ ]?(?P<sign>[{}()\[\];,:?=<>+*&|!-])[ ]?"""
+)
+
+SCRIPTS: Final = {False: _compact(SCRIPT), True: _compact(SCRIPT + UPLOADS)}
+"""The script as it is sent, without uploads and with them."""

@@ -8,6 +8,7 @@ because a display of its own can take a table's meaning away, the rows say their
 from __future__ import annotations
 
 import functools
+import re
 from typing import Final
 
 from chute.semantics.media_types import media_type_for_name
@@ -161,7 +162,7 @@ display:flex;flex-direction:column;max-width:76rem;min-height:100vh;margin:auto;
 background:var(--paper);color:var(--ink);font:15px/1.45 system-ui,sans-serif
 }
 svg{
-width:24px;height:24px;flex:none;fill:currentColor;fill-opacity:.15;
+width:24px;height:24px;flex:none;fill:currentColor;fill-opacity:.2;
 stroke:currentColor;stroke-width:1.5;stroke-linecap:round;stroke-linejoin:round
 }
 a{color:inherit;text-decoration:none}
@@ -190,6 +191,7 @@ height:38px;padding:0 .7rem;font:inherit;color:inherit;background:var(--sheet);
 border:1px solid var(--line);border-radius:10px
 }
 #filter{width:100%}
+::placeholder{color:var(--faded)}
 .tools svg,.eye svg{width:18px}
 table,thead,tbody{display:block}
 table,dialog{background:var(--sheet);color:inherit;border:1px solid var(--line);border-radius:14px;overflow:clip}
@@ -215,7 +217,7 @@ td a svg,.empty svg{color:var(--hue,var(--faded))}
 .eye{border:0;background:none;color:var(--faded);opacity:0}
 tr:hover .eye,tr:focus-within .eye{opacity:1}
 .empty{
-flex:1;display:grid;place-content:center;justify-items:center;gap:.4rem;min-height:45vh;margin-top:.75rem;text-align:center;
+display:grid;place-content:center;justify-items:center;gap:.4rem;min-height:60vh;margin-top:.75rem;text-align:center;
 border:2px dashed var(--line);border-radius:14px
 }
 .empty svg{width:72px;height:72px;stroke-width:.8}
@@ -261,7 +263,7 @@ white-space:pre-wrap;overflow-wrap:anywhere;tab-size:4
 @media(hover) and (min-width:48rem){.keys{display:block!important}}
 @media(max-width:40rem){
 body{padding:.75rem}
-nav{flex-basis:100%}
+nav,hgroup{flex-basis:100%}
 .tools{flex:1}
 form{flex-basis:60%}
 td a:after{content:"";position:absolute;inset:0}
@@ -284,7 +286,7 @@ label{position:relative}
 #pick{position:absolute;inset:0;opacity:0}
 #drop,#uploads{position:fixed;inset:auto 1rem 1rem auto;border-radius:14px;z-index:8}
 #drop{
-inset:.75rem;display:grid;place-items:center;border:3px dashed var(--brass);
+inset:0;display:grid;place-items:center;border:3px dashed var(--brass);
 background:color-mix(in srgb,var(--paper) 85%,transparent);font-size:1.5rem;color:var(--brass);pointer-events:none
 }
 #uploads{
@@ -298,3 +300,12 @@ background:var(--sheet);border:1px solid var(--line);box-shadow:0 8px 30px #0004
 .failed{color:light-dark(#c8365c,#ff86a0)}
 .failed progress{display:none}
 """
+
+
+def _compact(source: str) -> str:
+    """Return a style sheet without the line ends and indentation that only people need."""
+    return re.sub(r"\s*([{};,])\s*", r"\1", source.strip()).replace(";}", "}")
+
+
+STYLES: Final = {False: _compact(STYLE), True: _compact(STYLE + UPLOAD_STYLE)}
+"""The style sheet as it is sent, without uploads and with them."""

@@ -14,7 +14,14 @@ from collections.abc import Iterator
 from functools import partial
 
 from chute.errors import MisuseError, NotSendable, SendTimeout
-from chute.transfer.arguments import Carried, Opened, Sendable, blocking_open, open_at_once
+from chute.transfer.arguments import (
+    Carried,
+    Opened,
+    Sendable,
+    blocking_open,
+    checked_timeout,
+    open_at_once,
+)
 from chute.transfer.method import Devices
 from chute.transfer.outbox import Outbox
 from chute.transfer.progress import Progress
@@ -65,8 +72,7 @@ async def sock_sendfile(
         OSError: the path cannot be opened.
     """
     loop = asyncio.get_running_loop()
-    if timeout is not None and not timeout > 0:
-        raise MisuseError(f"the timeout must be a number above 0, or None, and not {timeout!r}")
+    timeout_s = checked_timeout(timeout)
     with target_for(sock) as target, _alone(target.fd):
         if sock.gettimeout() != 0:
             raise NotSendable(
@@ -76,7 +82,7 @@ async def sock_sendfile(
         outbox = target.outbox_for(opened.piece, may_wait=False)
         opened.file.release()
         try:
-            await _drive(loop, outbox, target, timeout)
+            await _drive(loop, outbox, target, timeout_s)
         finally:
             outbox.abandon()
     return Carried(outbox.sent, outbox.carried.decode())

@@ -6,7 +6,9 @@ of our own: the caller may close theirs while a thread still reads, and its posi
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import math
 import os
 import stat
 from typing import NamedTuple, Protocol
@@ -19,6 +21,9 @@ from chute.transfer.unsized import blocking_read_all, size_may_lie
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 """Opening must not wait for the other end of a FIFO, nor make a terminal ours."""
 
+
+TIMEOUT_S_MAX = 2_000_000.0
+"""Three weeks: what poll(2) can count in milliseconds."""
 
 _DIRECT: int = getattr(os, "O_DIRECT", 0)
 
@@ -57,6 +62,19 @@ class Opened(NamedTuple):
 
     file: SharedFile
     piece: Piece
+
+
+def checked_timeout(timeout: float | None) -> float | None:
+    """Return the seconds to wait at most, or None for ever.
+
+    Raises:
+        MisuseError: it is no number above 0.
+    """
+    if timeout is None or timeout == math.inf:
+        return None
+    if not timeout > 0:
+        raise MisuseError(f"the timeout must be a number above 0, or None, and not {timeout!r}")
+    return min(timeout, TIMEOUT_S_MAX)
 
 
 def blocking_open(file: Sendable, offset: int, count: int | None, devices: Devices) -> Opened:
@@ -110,7 +128,12 @@ def _piece_of(
 ) -> Piece:
     if not stat.S_ISREG(status.st_mode):
         raise NotSendable(f"{file!r} is no regular file")
-    content = blocking_read_all(shared.fd) if size_may_lie(status) else None
+    try:
+        content = blocking_read_all(shared.fd) if size_may_lie(status) else None
+    except BlockingIOError as error:
+        raise NotSendable(
+            f"{file!r} has nothing to be read now, and does not say how much"
+        ) from error
     size = status.st_size if content is None else len(content)
     available = max(0, size - offset)
     if count is None:
@@ -124,7 +147,7 @@ def _own_descriptor(file: Sendable) -> int:
     if isinstance(file, int):
         return _duplicate(file)
     if isinstance(file, str | bytes | os.PathLike):
-        return os.open(file, _FLAGS)
+        return _open_path(file)
     try:
         fd = file.fileno()
     except (AttributeError, OSError, ValueError) as error:
@@ -134,12 +157,25 @@ def _own_descriptor(file: Sendable) -> int:
     return _duplicate(fd)
 
 
+def _open_path(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> int:
+    """Open `path` without waiting for a FIFO, but for a lease on a file, which its holder is made to give up."""
+    try:
+        return os.open(path, _FLAGS)
+    except BlockingIOError:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise
+        return os.open(path, _FLAGS & ~os.O_NONBLOCK)
+
+
 def _duplicate(fd: int) -> int:
     """Return a descriptor of our own of what `fd` is open on.
 
     One with O_DIRECT reads whole blocks only, whoever asks; there the file is opened anew, without it.
     """
-    own_fd = os.dup(fd)
+    try:
+        own_fd = os.dup(fd)
+    except OverflowError as error:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from error
     if not fcntl.fcntl(own_fd, fcntl.F_GETFL) & _DIRECT:
         return own_fd
     try:

@@ -17,7 +17,7 @@ import struct
 from collections.abc import Iterator
 
 from chute.errors import MisuseError, NotSendable, SendTimeout
-from chute.transfer.arguments import Carried, Sendable, blocking_open
+from chute.transfer.arguments import Carried, Sendable, blocking_open, checked_timeout
 from chute.transfer.method import Devices
 from chute.transfer.outbox import Outbox
 from chute.transfer.progress import Progress
@@ -98,8 +98,7 @@ def _checked_timeout(
                 "the socket is non-blocking: give a timeout, or await chute.sock_sendfile instead"
             )
         return own
-    if timeout is not None and not timeout > 0:
-        raise MisuseError(f"the timeout must be a number above 0, or None, and not {timeout!r}")
+    timeout = checked_timeout(timeout)
     if isinstance(target, TlsTarget) and own not in (0, timeout):
         raise MisuseError("a TLS socket waits by itself: set its time-out with settimeout()")
     return timeout

@@ -136,9 +136,14 @@ class Carrier:
             return count
         if span.file.device.residency is Residency.PROBED:
             count = min(count, residency.PROBED_BYTES_MAX)
+            if known >= count:
+                return count
             begin = max(0, known)
             if residency.is_resident(span.file.fd, offset + begin, count - begin):
-                self._trust(offset + count, now_s)
+                # The trust in what was known before is not renewed by asking for what lies behind it.
+                self._trust(
+                    offset + count, self._ready_until_s - residency.TRUSTED_S if begin else now_s
+                )
                 return count
         if known > 0:
             return known

@@ -74,12 +74,12 @@ class Device:
     Attributes:
         copy_reason: why its files are copied, or None when sendfile carries them.
         residency: how to find out whether sending would wait for the disk.
-        mounted: the number and the mount that it was examined through.
+        file_system: the type of the mount that it was examined through; "" if unknown.
         examined_s: when that was (monotonic seconds).
         is_certain: whether it holds for every file of the device, and not for the one that was examined only.
     """
 
-    __slots__ = ("copy_reason", "examined_s", "is_certain", "mounted", "residency")
+    __slots__ = ("copy_reason", "examined_s", "file_system", "is_certain", "residency")
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Device:
     ) -> None:
         self.copy_reason = copy_reason
         self.residency = residency
-        self.mounted: tuple[str, Mount | None] = ("", None)
+        self.file_system = ""
         self.examined_s = monotonic_s()
         self.is_certain = True
 
@@ -137,7 +137,7 @@ class Devices:
         if device is not None and monotonic_s() - device.examined_s < EXAMINED_S:
             return device
         examined = self._examine(fd)
-        if device is not None and device.mounted == examined.mounted:
+        if device is not None and device.file_system == examined.file_system:
             device.examined_s = examined.examined_s
             return device
         if examined.is_certain:
@@ -150,7 +150,7 @@ class Devices:
         mount = mount_of(fd)
         residency = _residency_of(fd, mount)
         device = Device(self._reason_to_copy(mount), residency or Residency.UNKNOWN)
-        device.mounted = (_mount_number(fd), mount)
+        device.file_system = "" if mount is None else mount.type
         device.is_certain = residency is not None
         return device
 
@@ -179,8 +179,9 @@ def _residency_of(fd: int, mount: Mount | None) -> Residency | None:
 
 def mount_of(fd: int) -> Mount | None:
     """Return the mount that the file behind `fd` was opened through, or None where the system does not tell."""
-    wanted = _mount_number(fd)
     try:
+        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii", errors="replace") as lines:
+            wanted = next(line.split()[1] for line in lines if line.startswith("mnt_id:"))
         # A mount point may hold a carriage return, which the kernel does not escape: it must not end a line here.
         with open(
             "/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape", newline="\n"
@@ -189,18 +190,9 @@ def mount_of(fd: int) -> Mount | None:
                 number, rest = line.split(" ", 1)
                 if number == wanted:
                     return _parse_mount(rest)
-    except (OSError, ValueError, IndexError):
+    except (OSError, StopIteration, ValueError, IndexError):
         return None
     return None
-
-
-def _mount_number(fd: int) -> str:
-    """Return the number of the mount behind `fd`, which tells it from one that takes its place; "" if unknown."""
-    try:
-        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii", errors="replace") as lines:
-            return next(line.split()[1] for line in lines if line.startswith("mnt_id:"))
-    except (OSError, StopIteration, IndexError):
-        return ""
 
 
 def _parse_mount(rest: str) -> Mount:

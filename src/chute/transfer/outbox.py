@@ -39,8 +39,10 @@ class Outbox:
         "_acknowledged",
         "_carrier",
         "_fd",
+        "_holds_unsent",
         "_offset",
         "_pieces",
+        "_refused",
         "_send",
         "_total",
         "sent",
@@ -71,6 +73,8 @@ class Outbox:
         self._fd = fd
         self._send = send
         self._acknowledged = -sys.maxsize
+        self._holds_unsent = holds_unsent
+        self._refused = 0
         # An empty last piece would never lift the MSG_MORE of the one before it.
         self._pieces = deque(piece for piece in pieces if size_of(piece) > 0)
         self._offset = 0
@@ -179,15 +183,18 @@ class Outbox:
 
     def _step_memory(self, piece: bytes, budget: int) -> int:
         start = self._offset
+        room = max(budget, self._refused)
         rest = (
-            piece
-            if start == 0 and len(piece) <= budget
-            else memoryview(piece)[start : start + budget]
+            piece if start == 0 and len(piece) <= room else memoryview(piece)[start : start + room]
         )
         try:
-            return self._send(rest, self._flags())
+            moved = self._send(rest, self._flags())
         except BlockingIOError:
+            # What TLS has refused it must be offered again, all of it, whatever the budget is by then.
+            self._refused = len(rest) if self._holds_unsent else 0
             return WOULD_BLOCK
+        self._refused = 0
+        return moved
 
     def _step_file(self, span: FileSpan, budget: int) -> int:
         moved = self._carrier.step(span, self._offset, budget, self._flags())

@@ -10,6 +10,7 @@ references are counted in the loop's thread only.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
@@ -132,7 +133,8 @@ def blocking_perform(wanted: Wanted, fd: int) -> Outcome:
 def _blocking_fill_page_cache(fd: int, offset: int, count: int) -> None:
     """Return when `count` bytes from `offset` on are in memory, or the file has ended."""
     if sys.platform == "linux":
-        os.posix_fadvise(fd, offset, count + AHEAD_BYTES, os.POSIX_FADV_WILLNEED)
+        with contextlib.suppress(OSError):  # advice that is refused does no harm
+            os.posix_fadvise(fd, offset, count + AHEAD_BYTES, os.POSIX_FADV_WILLNEED)
     end = offset + count
     uses_sendfile = sendfile.IS_AVAILABLE
     while offset < end:

@@ -97,7 +97,11 @@ class TlsTarget(Target):
         self.waits_for_input = False
         try:
             return self._socket.send(content)
-        except (ssl.SSLWantWriteError, TimeoutError):
+        except ssl.SSLWantWriteError:
+            raise BlockingIOError from None
+        except TimeoutError as error:
+            if error.errno is not None:
+                raise  # ETIMEDOUT: the kernel has given the peer up
             raise BlockingIOError from None
         except ssl.SSLWantReadError:
             self.waits_for_input = True
