@@ -50,6 +50,9 @@ class Disk:
             raise self.fails_with.pop(0)
         return self.root.open(name)
 
+    def follow(self) -> bool:
+        return self.root.follow()
+
     def pass_time(self, seconds: float = 1.0) -> None:
         self.clock.now_s += seconds
 

@@ -156,6 +156,7 @@ class OpenFiles:
         self._young: dict[bytes, Entry] = {}
         self._young_content_bytes = 0
         self._old: dict[bytes, Entry] = {}
+        self._root_valid_until_s = clock.now_s + valid_s
 
     def look_up(self, name: bytes) -> Entry:
         """Return the entry for `name`, checked within the last `valid_s` seconds.
@@ -163,6 +164,7 @@ class OpenFiles:
         The entry's file belongs to the cache; a caller that keeps it beyond this turn acquires it. Names that lead
         nowhere are looked at again each time and not kept, so that probing for them cannot evict anything.
         """
+        self._follow_root()
         entry = self._young.get(name)
         if entry is None:
             entry = self._old.pop(name, None)
@@ -179,6 +181,7 @@ class OpenFiles:
         now_s = self._clock.now_s
         if now_s < entry.valid_until_s:
             return entry.found
+        self._follow_root()
         found = entry.found
         if isinstance(found, Absent):
             return self._refresh_absent(entry)
@@ -215,6 +218,16 @@ class OpenFiles:
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
+
+    def _follow_root(self) -> None:
+        """See whether the root leads to another tree by now, when the time of what was seen is up.
+
+        Nothing need be dropped then: each entry is compared with the new tree when its own time is up.
+        """
+        now_s = self._clock.now_s
+        if now_s >= self._root_valid_until_s:
+            self._root_valid_until_s = now_s + self._valid_s
+            self._root.follow()
 
     def _keep(self, entry: Entry) -> None:
         """Remember an entry that leads to a file; one whose size lied has nothing in it that could be confirmed."""

@@ -53,9 +53,13 @@ def openat2_available() -> bool:
 
 
 class Root:
-    """A served directory. Owns a descriptor of it, until `close`."""
+    """A served directory. Owns a descriptor of it, until `close`.
 
-    __slots__ = ("_fd", "_open_beneath")
+    When the path is a link that is made to lead elsewhere (the way that releases are switched), `follow` changes over
+    to the new tree. What was opened before stays what it was: a download that has begun ends in the tree it began in.
+    """
+
+    __slots__ = ("_fd", "_identity", "_open_beneath", "_path", "_previous_fd")
 
     def __init__(self, path: bytes, *, resolver: Resolver = "auto") -> None:
         """Open the directory `path`.
@@ -77,8 +81,11 @@ class Root:
         self._open_beneath: Callable[[int, bytes, int], int] = (
             openat2.open_beneath if resolver == "openat2" else walk.open_beneath
         )
+        self._path = path
+        self._previous_fd = -1
         try:
             self._fd = os.open(path, _ROOT_FLAGS)
+            self._identity = _identity_of(os.fstat(self._fd))
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise ConfigError(
@@ -114,17 +121,40 @@ class Root:
                     continue
                 raise _translated(error, name) from error
 
+    def follow(self) -> bool:
+        """Look where the path leads by now, and return whether that is another directory than before.
+
+        A path that leads nowhere at the moment changes nothing: it is being switched. The old directory stays open
+        until the next change, for a thread may be using its descriptor.
+        """
+        try:
+            if _identity_of(os.stat(self._path)) == self._identity:
+                return False
+            fd = os.open(self._path, _ROOT_FLAGS)
+        except OSError:
+            return False
+        previous_fd, self._previous_fd, self._fd = self._previous_fd, self._fd, fd
+        self._identity = _identity_of(os.fstat(fd))
+        if previous_fd >= 0:
+            os.close(previous_fd)
+        return True
+
     def close(self) -> None:
         """Close the directory; names can no longer be opened. Idempotent."""
-        if self._fd >= 0:
-            fd, self._fd = self._fd, -1
-            os.close(fd)
+        for fd in (self._fd, self._previous_fd):
+            if fd >= 0:
+                os.close(fd)
+        self._fd = self._previous_fd = -1
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _identity_of(status: os.stat_result) -> tuple[int, int]:
+    return (status.st_dev, status.st_ino)
 
 
 def _translated(error: OSError, name: bytes) -> Exception:
