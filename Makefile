@@ -22,7 +22,7 @@ serve: $(INSTALLED) ## serve the example site
 test: $(DEVELOP) ## run every test
 	$(BIN)/python -m pytest $(ARGS)
 
-soak: $(DEVELOP) ## besiege a server for two minutes; its short form is among the tests
+soak: $(DEVELOP) ## besiege a server for three minutes; its short form is among the tests
 	$(BIN)/python tests/soak/soak.py $(ARGS)
 
 lint: $(DEVELOP) ## check style, format and the direction of imports

@@ -34,6 +34,7 @@ SEEK = """
 """
 
 server = shared_server(copy_example_site, pollers=("auto",))
+bare = shared_server(lambda folder: None, pollers=("auto",))
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_pages_load_without_complaint(server: RunningChute, browser: Browser):
 
 @pytest.mark.parametrize(("scheme", "is_dark"), [("light", False), ("dark", True)])
 def test_error_page_fits_a_phone_and_follows_the_scheme(
-    server: RunningChute, browser: Browser, scheme: str, is_dark: bool
+    bare: RunningChute, browser: Browser, scheme: str, is_dark: bool
 ):
     browser.call(
         "Emulation.setDeviceMetricsOverride",
@@ -96,7 +97,7 @@ def test_error_page_fits_a_phone_and_follows_the_scheme(
     browser.call(
         "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}]
     )
-    browser.open(f"{server.url}/nothing/here")
+    browser.open(f"{bare.url}/nothing/here")
     assert browser.evaluate("document.querySelector('h1').textContent") == "404Not Found"
     assert browser.evaluate("document.documentElement.scrollWidth") == 375
     text = browser.evaluate("getComputedStyle(document.body).color")

@@ -37,7 +37,7 @@ def fill(folder: Path) -> None:
     (folder / "out").symlink_to("../secret")
 
 
-server = shared_server(fill)
+server = shared_server(fill, "--no-listing")
 
 
 def without_date(reply: Reply) -> tuple[int, list[tuple[str, str]]]:
@@ -315,7 +315,7 @@ def test_t24_redirect_of_a_hostile_folder_stays_on_this_host(serve: Serve, folde
         b"\xff": "/%FF/",
         b"?#%": "/%3F%23%25/",
     }
-    chute = serve()
+    chute = serve("--hidden")
     for name, location in names.items():
         os.mkdir(os.fsencode(folder) + b"/" + name)
         asked = location.rstrip("/")

@@ -249,7 +249,10 @@ def besiege(chute: RunningChute, seconds: float, clients: int) -> Tally:
 
 
 def open_now(chute: RunningChute) -> Counter[str]:
-    """Count what the server has open by its name, without /dev/null, which it opens when it first reads ahead."""
+    """Count what the server has open by its name, without /dev/null, which it opens when it first reads ahead.
+
+    The numbers that the kernel gives to sockets are left out of their names.
+    """
     names: Counter[str] = Counter()
     folder = f"/proc/{chute.pid}/fd"
     for number in os.listdir(folder):

@@ -19,6 +19,7 @@ import base64
 import functools
 import hashlib
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Final, NamedTuple
@@ -111,19 +112,27 @@ def shown(text: str) -> str:
     return text if text.isprintable() else _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
+# From so many bytes on, in this form, divided by so much. The bounds are those of rounding: nothing is ever shown as
+# "1000 kB" or "100.0 kB".
+_SIZES: Final = (
+    (0, "%d B", 1),
+    (1_000, "%.1f kB", 1e3),
+    (99_950, "%.0f kB", 1e3),
+    (999_500, "%.1f MB", 1e6),
+    (99_950_000, "%.0f MB", 1e6),
+    (999_500_000, "%.1f GB", 1e9),
+    (99_950_000_000, "%.0f GB", 1e9),
+    (999_500_000_000, "%.1f TB", 1e12),
+    (99_950_000_000_000, "%.0f TB", 1e12),
+    (999_500_000_000_000, "%.1f PB", 1e15),
+)
+_SIZE_BOUNDS: Final = [bound for bound, _, _ in _SIZES]
+
+
 def size_text(size: int) -> str:
     """Return a number of bytes for people, in powers of 1000: `532 B`, `1.4 kB`, `14.2 MB`, `142 MB`."""
-    if size < 1000:
-        return f"{size} B"
-    value = size / 1000
-    for unit in ("kB", "MB", "GB", "TB", "PB"):
-        # The bounds are those of rounding: never "1000 kB", never "100.0 kB".
-        if value < 99.95:
-            return f"{value:.1f} {unit}"
-        if value < 999.5:
-            return f"{value:.0f} {unit}"
-        value /= 1000
-    return f"{value:.1f} EB"
+    _, form, divisor = _SIZES[bisect_right(_SIZE_BOUNDS, size) - 1]
+    return form % (size / divisor)
 
 
 def _pieces(page: Page, items: Sequence[Item]) -> Iterator[str]:

@@ -53,4 +53,8 @@ async def _serve(
     finally:
         if parent_alive_fd is not None:
             loop.remove_reader(parent_alive_fd)
+        # We are ending: another signal tells us nothing, and asyncio would complain of one that comes while it closes.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
         composed.stop()
