@@ -315,7 +315,7 @@ def test_t24_redirect_of_a_hostile_folder_stays_on_this_host(serve: Serve, folde
         b"\xff": "/%FF/",
         b"?#%": "/%3F%23%25/",
     }
-    chute = serve("--hidden")
+    chute = serve("--hidden", "--no-listing")
     for name, location in names.items():
         os.mkdir(os.fsencode(folder) + b"/" + name)
         asked = location.rstrip("/")

@@ -8,6 +8,8 @@ what a failing call has already sent cannot be told from what it has not.
 
 from __future__ import annotations
 
+import os
+
 from chute.clock import monotonic_s
 from chute.errors import TransferError
 from chute.transfer import copying, residency, sendfile
@@ -97,8 +99,12 @@ class Carrier:
                     raise
                 reason = self._copy_reason = device.note_failure(error.errno)
             else:
-                self.carried = SENDFILE
-                return moved
+                if moved or not _has_byte_at(span.file.fd, offset):
+                    self.carried = SENDFILE
+                    return moved
+                # Nothing, though there is more: said by file systems that sendfile goes wrong on (T33). No byte has
+                # moved, so copying can take over at the exact offset.
+                reason = self._copy_reason = b"zero"
         self.carried = b"copy:" + reason
         return self._copy(span, offset, count, flags)
 
@@ -228,6 +234,14 @@ def confirm_residency(span: FileSpan, now_s: float) -> bool:
         return False
     span.resident_until_s = now_s + residency.TRUSTED_S
     return True
+
+
+def _has_byte_at(fd: int, offset: int) -> bool:
+    """Whether the file is longer than `offset`; if that cannot be told, it is not."""
+    try:
+        return os.fstat(fd).st_size > offset
+    except OSError:
+        return False
 
 
 def _read_failure(error: OSError) -> TransferError:
