@@ -77,7 +77,7 @@ def test_t04_position_of_the_file_is_neither_used_nor_moved(send: Send, place: P
         assert (file.tell(), os.lseek(file.fileno(), 0, os.SEEK_CUR)) == (position, kernel_position)
 
 
-def test_count_of_zero_sends_nothing(send: Send, place: Path):
+def test_t10_count_of_zero_sends_nothing_and_leaves_nothing_open(send: Send, place: Path):
     ours, theirs = connected("unix")
     with ours, theirs, descriptors_stay():
         assert send(ours, place, 5, 0).sent == 0
@@ -137,6 +137,51 @@ def test_t02_file_that_grows_is_sent_as_long_as_it_was(send: Send, tmp_path: Pat
         ours.close()
         assert carried.sent == MIB
         assert reader.result() == numbered(MIB)
+
+
+def test_t03_path_that_is_replaced_is_sent_wholly_old_or_wholly_new(send: Send, tmp_path: Path):
+    place, other = tmp_path / "content", tmp_path / "other"
+    versions = [b"a" * 5000, b"b" * 300_000]
+    place.write_bytes(versions[0])
+    is_over = threading.Event()
+
+    def replace() -> None:
+        turn = 0
+        while not is_over.is_set():
+            turn += 1
+            other.write_bytes(versions[turn % 2])
+            other.replace(place)
+
+    replacing = threading.Thread(target=replace)
+    replacing.start()
+    try:
+        for _ in range(20):
+            ours, theirs = connected("unix")
+            with ours, theirs:
+                reader = Reader(theirs)
+                send(ours, place)
+                ours.close()
+                assert reader.result() in versions
+    finally:
+        is_over.set()
+        replacing.join()
+
+
+def test_t38_truncating_what_is_sent_never_ends_the_process(send: Send, tmp_path: Path):
+    """A mapped file would raise SIGBUS here; what is read by offset ends, or is an error."""
+    place = tmp_path / "content"
+    for size in (0, 1, 4095, 4097, 100_000):
+        place.write_bytes(numbered(2 * MIB))
+        ours, theirs = connected("tcp", send_buffer=16 * KIB)
+        with ours, theirs, place.open("rb") as file:
+            cutter = threading.Timer(0.02, os.truncate, [place, size])
+            cutter.start()
+            reader = Reader(theirs, first_pause_s=0.05)
+            with contextlib.suppress(chute.FileShrank):
+                send(ours, file)
+            ours.close()
+            cutter.join()
+            assert len(reader.result()) <= 2 * MIB
 
 
 def test_t05_reader_that_stalls_gets_every_byte_once(send: Send, kind: str, tmp_path: Path):
