@@ -19,12 +19,13 @@ ACCEPT_BYTES_MAX: Final = 2048
 """A longer value is disregarded unread. Browsers send about 150 bytes."""
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
-_QUOTED_STRING = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*+"'
+_QUOTED_STRING = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
 # parameters = *( OWS ";" OWS [ parameter ] ) ; parameter = token "=" ( token / quoted-string )
-_PARAMETER = rb"[ \t]*+;[ \t]*+(?:(" + _TOKEN + rb")=(" + _TOKEN + rb"|" + _QUOTED_STRING + rb"))?+"
+_PARAMETER = rb"[ \t]*+;[ \t]*+(?:(" + _TOKEN + rb")=(" + _TOKEN + rb"|" + _QUOTED_STRING + rb"))?"
 _PARAMETERS = re.compile(_PARAMETER)
-# Accept = #( media-range [ weight ] ) ; one member and the comma behind it. Possessive, so that
-# nothing is tried twice.
+# Accept = #( media-range [ weight ] ) ; one member and the comma behind it. Runs of characters are
+# possessive, so that nothing is tried twice; groups are not, for before Python 3.11.5 a possessive
+# group that failed half way went on from there (python/cpython#106052).
 _MEMBER = re.compile(
     rb"[ \t]*+(?:("
     + _TOKEN
@@ -32,7 +33,7 @@ _MEMBER = re.compile(
     + _TOKEN
     + rb")((?:"
     + _PARAMETER
-    + rb")*+))?+[ \t]*+(?:,|\Z)"
+    + rb")*))?[ \t]*+(?:,|\Z)"
 )
 # qvalue = ( "0" [ "." 0*3DIGIT ] ) / ( "1" [ "." 0*3("0") ] )
 _QVALUE = re.compile(rb"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")

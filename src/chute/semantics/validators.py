@@ -27,7 +27,7 @@ _ENTITY_TAG_PATTERN = rb'(W/)?"([\x21\x23-\x7e\x80-\xff]*+)"'
 _ENTITY_TAG = re.compile(_ENTITY_TAG_PATTERN)
 # Every quantifier is possessive: white space around an absent member would otherwise be tried in
 # every split. Empty members are allowed, as a recipient must (RFC 9110, 5.6.1.2).
-_LIST_MEMBER = re.compile(rb"[ \t]*+(?:" + _ENTITY_TAG_PATTERN + rb")?+[ \t]*+(?:,|\Z)")
+_LIST_MEMBER = re.compile(rb"[ \t]*+(?:" + _ENTITY_TAG_PATTERN + rb")?[ \t]*+(?:,|\Z)")
 
 
 class EntityTag(NamedTuple):
