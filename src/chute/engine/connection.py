@@ -22,11 +22,15 @@ from chute.clock import monotonic_s
 from chute.engine.carrying import Carrying, why_it_ended
 from chute.engine.connections import Connections
 from chute.engine.endpoint import Endpoint
-from chute.engine.limits import LINGER_BYTES_MAX, RECEIVE_BYTES, STEPS_PER_TURN
+from chute.engine.limits import (
+    LINGER_BYTES_MAX,
+    RECEIVE_BYTES,
+    STEPS_PER_TURN,
+    WORK_TIMEOUT_S,
+)
 from chute.engine.pending import Pending
 from chute.engine.service import HEAD_END, NO_TIME_S, Service
 from chute.engine.states import State
-from chute.engine.timers import NEVER
 from chute.errors import PeerError, TransferError
 from chute.http1.framing import BodyDecoder, decoder_for
 from chute.plan.plan import KnownHead, Plan
@@ -133,6 +137,9 @@ class Connection(Endpoint):
         if self.state is State.READING and self._buffer:
             self._refuse(PeerError("the request took too long to arrive", status_hint=408))
             self._run()
+        elif self._pending is not None:
+            logger.warning("answering %r takes too long", self._pending.head.request_target)
+            self._close()
         elif self._carrying is None:
             self._close()
         elif self._carrying.waits_for_disk:
@@ -280,7 +287,7 @@ class Connection(Endpoint):
             self.state = State.WAITING
             self._pending = known
             known.listen(self._on_answer)
-            self.deadline_s = NEVER
+            self._arm(WORK_TIMEOUT_S)
             self._connections.threads.submit(known)
         else:
             self._go_on(known)

@@ -66,6 +66,9 @@ TIMER_RESOLUTION_S = 0.25
 WORK_THREADS_MAX = 8
 """Threads that work for deferred answers (listings, compression)."""
 
+WORK_TIMEOUT_S = 600.0
+"""How long a deferred answer may take; the connection is then closed."""
+
 WORK_THREADS_PER_LANE_MAX = 4
 """Of them, for one kind of work."""
 

@@ -127,7 +127,7 @@ SYMBOLS: Final = """
 """
 
 DRAWINGS: Final = {
-    "home": '<path d="m4 11 8-7 8 7M6 9.5V20h4v-6h4v6h4V9.5"/>',
+    "home": '<path d="m4 11 8-7 8 7M6 9.5V20h4v-6h4v6h4V9.5" fill=none />',
     "eye": (
         '<path d="M2.5 12S6 6 12 6s9.5 6 9.5 6-3.5 6-9.5 6-9.5-6-9.5-6z"/><circle cx=12 cy=12 r=2.5 />'
     ),

@@ -14,7 +14,7 @@ import pytest
 from chute.clock import Clock
 from chute.engine.connection import Connection
 from chute.engine.connections import Connections
-from chute.engine.limits import Limits
+from chute.engine.limits import WORK_TIMEOUT_S, Limits
 from chute.engine.service import Service
 from chute.engine.states import State
 from chute.engine.tally import Tally
@@ -61,9 +61,10 @@ class Scene:
         self.threads: Threads = Threads(self._done.release, threads_max=2, threads_per_lane_max=1)
         self.bridge = Bridge()
         self.clock = Clock()
+        self.timers = Timers(self.clock.now_s, 0.25)
         connections = Connections(
             self.bridge,  # type: ignore[arg-type]
-            Timers(self.clock.now_s, 0.25),
+            self.timers,
             ReadAhead(lambda: None),
             self.threads,
         )
@@ -84,6 +85,11 @@ class Scene:
         for target in targets:
             self.far.send(f"{method} {target} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
         self.connection.on_event(READY)
+
+    def wait_s(self, seconds: float) -> None:
+        """Let time pass, as the engine's tick would notice it."""
+        self.clock.now_s += seconds
+        self.timers.advance(self.clock.now_s)
 
     def deliver(self) -> None:
         """Wait until a thread is done, and let the connection go on."""
@@ -148,7 +154,8 @@ def test_events_meanwhile_change_nothing(scene: Callable[..., Scene]):
     made.connection.on_event(READY)
     assert not made.connection.wants_read
     assert not made.connection.wants_write
-    assert made.connection.deadline_s == float("inf"), "the peer is not to blame"
+    made.wait_s(300)
+    assert made.connection.state is State.WAITING, "the peer is not to blame"
     made.may_go_on.set()
     made.deliver()
     assert made.received().count(b"HTTP/1.1 200") == 1
@@ -188,6 +195,19 @@ def test_head_gets_the_length_and_no_content(scene: Callable[..., Scene]):
     reply = made.received()
     assert b"Content-Length: 4\r\n" in reply
     assert reply.endswith(b"\r\n\r\n")
+
+
+def test_work_that_never_ends_is_given_up(
+    scene: Callable[..., Scene], caplog: pytest.LogCaptureFixture
+):
+    made = scene(echo)
+    made.may_go_on.clear()
+    made.send("/a")
+    made.wait_s(WORK_TIMEOUT_S + 1)
+    assert made.connection.state is State.CLOSED
+    assert "takes too long" in caplog.text
+    made.may_go_on.set()
+    made.deliver()
 
 
 @pytest.mark.parametrize("has_begun", [True, False])
