@@ -17,7 +17,7 @@ from datetime import date
 from typing import Final
 
 from chute.semantics.dates import format_http_date
-from chute.static.listing import Item, Kind, text_of
+from chute.static.listing import FILE, FOLDER, Item, text_of
 
 BLOCK_BYTES: Final = 64 * 1024
 """The size a block has at least, save the last. It is passed by one piece at most."""
@@ -93,13 +93,11 @@ def _json_pieces(items: Sequence[Item]) -> Iterator[bytes]:
 
 def _json_object(item: Item) -> bytes:
     name = _JSON_SPECIAL.sub(lambda match: _JSON_ESCAPES[match[0]], item.name)
-    modified = format_http_date(item.modified_ns // _NS_PER_S)
-    members = [b'"name":"%b"' % name, b'"type":"%b"' % item.kind.value.encode()]
-    if modified is not None:
-        members.append(b'"mtime":"%b"' % modified)
-    if item.size is not None:
-        members.append(b'"size":%d' % item.size)
-    return b"{ %b }" % b", ".join(members)
+    kind = b"file" if item.kind is FILE else b"directory" if item.kind is FOLDER else b"other"
+    date = format_http_date(item.modified_ns // _NS_PER_S)
+    mtime = b"" if date is None else b', "mtime":"%b"' % date
+    size = b"" if item.size is None else b', "size":%d' % item.size
+    return b'{ "name":"%b", "type":"%b"%b%b }' % (name, kind, mtime, size)
 
 
 def render_text(items: Sequence[Item]) -> Iterator[bytes]:
@@ -111,7 +109,7 @@ def _text_line(item: Item) -> bytes:
     times = utc_texts(item.modified_ns)
     modified = "-" if times is None else f"{times[0]} {times[1]}:{times[2]}"
     size = "-" if item.size is None else item.size
-    slash = "/" if item.kind is Kind.FOLDER else ""
+    slash = "/" if item.kind is FOLDER else ""
     return f"{modified:19} {size:>15}  {_for_terminal(item.name)}{slash}\n".encode()
 
 

@@ -1,6 +1,6 @@
 """A listing as a page: complete without a script, comfortable with one, and never a way in for a name.
 
-Names come from strangers. Each is written three ways: as text (escaped for HTML), as a link (percent-encoded by
+Names come from strangers. Each is written in two ways, as text (escaped for HTML) and as a link (percent-encoded by
 `encode_path`, then escaped), and nowhere else: no name stands inside the style sheet or the script, and no data is
 embedded in either. A link is always `./name`, so that a name such as `javascript:alert(1)` or `//host` stays a name,
 and links upwards are nothing but `../`: they hold no name at all, and survive a proxy that serves the folder under
