@@ -34,9 +34,10 @@ def test_app_answers_navigations_to_paths_of_its_own(spa: RunningChute, target: 
 
 
 def test_app_answers_a_name_with_a_dot_for_browsers_only(spa: RunningChute):
-    assert spa.get("/user/john.doe", BROWSER).body == b"the app"
-    assert spa.get("/user/john.doe", "Accept: application/json").status == 404
-    assert spa.get("/user/john.doe", BROWSER).body == b"the app"
+    for _ in range(4):  # as often as it takes for an answer to be used again
+        reply = spa.get("/user/john.doe", BROWSER)
+        assert (reply.body, reply["vary"]) == (b"the app", "Accept")
+        assert spa.get("/user/john.doe", "Accept: application/json").status == 404
 
 
 def test_script_that_is_missing_stays_missing(spa: RunningChute):

@@ -145,7 +145,7 @@ class StaticHandler:
                 case "folder" if self._only is None and self._is_folder(name):
                     answer = _redirect_to_folder(request)
                 case "fallback" if is_navigation(request.path, request.head.field_value(b"accept")):
-                    answer = self._try_file(request, candidate.suffix, looked_at)
+                    answer = self._try_fallback(request, candidate.suffix, looked_at)
                 case "status":
                     return failure(candidate.status, "There is no file with this name.")
                 case _:
@@ -184,6 +184,16 @@ class StaticHandler:
             media_type_for_name(name),
             validity=FilesUnchanged(self._files, looked_at) if may_reuse else None,
         )
+
+    def _try_fallback(
+        self, request: Request, name: bytes, looked_at: list[Entry]
+    ) -> Response | Absent:
+        """Answer with the page of an app; where only Accept made a navigation of it, for this request alone."""
+        answer = self._try_file(request, name, looked_at)
+        if isinstance(answer, Response) and not is_navigation(request.path, None):
+            answer.validity = None
+            answer.fields.append((b"Vary", b"Accept"))
+        return answer
 
     def _with_error_document(self, request: Request, response: Response) -> Response:
         """Return `response` with the document that the site has for its status, for whoever reads pages."""
