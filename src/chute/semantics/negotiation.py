@@ -27,13 +27,7 @@ _PARAMETERS = re.compile(_PARAMETER)
 # possessive, so that nothing is tried twice; groups are not, for before Python 3.11.5 a possessive
 # group that failed half way went on from there (python/cpython#106052).
 _MEMBER = re.compile(
-    rb"[ \t]*+(?:("
-    + _TOKEN
-    + rb")/("
-    + _TOKEN
-    + rb")((?:"
-    + _PARAMETER
-    + rb")*))?[ \t]*+(?:,|\Z)"
+    rb"[ \t]*+(?:(" + _TOKEN + rb")/(" + _TOKEN + rb")((?:" + _PARAMETER + rb")*))?[ \t]*+(?:,|\Z)"
 )
 # qvalue = ( "0" [ "." 0*3DIGIT ] ) / ( "1" [ "." 0*3("0") ] )
 _QVALUE = re.compile(rb"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")

@@ -67,7 +67,9 @@ class Master:
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         for slot in range(self._config.workers):
             self._start(slot)
-        self._reap(restart=True)  # a child that we were started with may have ended before its signal was heeded
+        self._reap(
+            restart=True
+        )  # a child that we were started with may have ended before its signal was heeded
         on_ready()
         while not self._wait_once():
             pass

@@ -202,9 +202,7 @@ def test_t27_lying_file_is_sized_by_what_came_and_has_no_validators(
     assert descriptors() == before
 
 
-def test_t27_endless_file_is_refused(
-    disk: Disk, files: OpenFiles, monkeypatch: pytest.MonkeyPatch
-):
+def test_t27_endless_file_is_refused(disk: Disk, files: OpenFiles, monkeypatch: pytest.MonkeyPatch):
     """A part of it would look like all of it."""
     monkeypatch.setattr(open_files, "READ_FIRST_BYTES_MAX", 1000)
     with monkeypatch.context() as patched:
