@@ -9,6 +9,7 @@ after which the poller closes the socket, once the batch is over.
 
 from __future__ import annotations
 
+import abc
 import socket
 
 from chute.clock import Clock
@@ -18,7 +19,7 @@ from chute.engine.timers import NEVER
 from chute.streams import FAILED, HUNG_UP, PEER_FINISHED, READABLE
 
 
-class Endpoint:
+class Endpoint(abc.ABC):
     """One end of a connection; a subclass says what happens on it.
 
     Attributes:
@@ -66,35 +67,35 @@ class Endpoint:
         connections.open.add(self)
         connections.timers.schedule(self)
 
+    @abc.abstractmethod
     def abort(self) -> None:
         """Close now, whatever is on its way."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def on_event(self, mask: int) -> None:
         """React to a change of readiness."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def on_deadline(self) -> None:
         """React to the deadline."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def on_failure(self, error: Exception) -> None:
         """End after a fault of our own."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def resume(self) -> None:
         """Go on after the others have had their turn."""
-        raise NotImplementedError
 
     @property
+    @abc.abstractmethod
     def wants_read(self) -> bool:
         """See `streams.Waiter`."""
-        raise NotImplementedError
 
     @property
+    @abc.abstractmethod
     def wants_write(self) -> bool:
         """See `streams.Waiter`."""
-        raise NotImplementedError
 
     def _note_readiness(self, mask: int) -> None:
         """Remember what has become possible."""
