@@ -1,13 +1,14 @@
 """The contract between the engine and everything that answers: a `Request` in, a `Response` out.
 
-A handler is a plain function that must not block: `handle(request) -> Response | Deferred`. It never sees a socket.
-Content is opaque: bytes, or pieces among which are spans of open files; the engine alone turns a `Response` into bytes
-on a wire, and it alone knows by which protocol the request came.
+A handler is a plain function that must not block: `handle(request) -> Response | Deferred | Receiving`. It never sees
+a socket. Content is opaque: bytes, spans of open files, or a production that makes such pieces while they are sent; the
+engine alone turns a `Response` into bytes on a wire, and it alone knows by which protocol the request came. Content of
+a request reaches only who asks for it, by answering with `Receiving`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Generator, Hashable
 from typing import Protocol
 
 from chute.semantics.messages import RequestHead
@@ -49,6 +50,45 @@ class Request:
         self.authority = authority
 
 
+class Production:
+    """Content that is made while it is sent, piece by piece, in threads: an archive, a long listing.
+
+    Only one thread at a time asks for the next piece, and only once the one before has left, so that what waits for a
+    slow client is one piece. Pieces of some 64 KiB and more are worth the way to a thread and back.
+
+    Attributes:
+        lane: productions of one lane share a part of the threads.
+        count: bytes in all, when that is known beforehand: the content then has a length, and the production must
+            come to exactly that many. None when it is not.
+    """
+
+    __slots__ = ("_pieces", "count", "lane")
+
+    def __init__(
+        self, pieces: Generator[Piece, None, None], lane: Hashable, *, count: int | None = None
+    ) -> None:
+        """Send what `pieces` yields.
+
+        Args:
+            pieces: may block. A span that it yields comes with one reference to its file, which is the taker's from
+                then on. What it raises ends the connection, for the head has left. It is closed where it stands when
+                nobody wants the rest.
+            lane: see there.
+            count: see there.
+        """
+        self._pieces = pieces
+        self.lane = lane
+        self.count = count
+
+    def blocking_next(self) -> Piece | None:
+        """Return the next piece, or None at the end."""
+        return next(self._pieces, None)
+
+    def close(self) -> None:
+        """Make no more: the generator gives back what it holds. Not while `blocking_next` runs. Idempotent."""
+        self._pieces.close()
+
+
 class Response:
     """One answer: status, fields and content.
 
@@ -58,12 +98,13 @@ class Response:
         status: the status code.
         fields: field lines without Date, Server, Content-Length and Connection, which the engine adds.
         pieces: the content in order; empty when there is none.
+        production: what follows the pieces, or None; such a response answers one request only.
         explanation: for an error without content of its own: a sentence for the page that the engine makes.
         validity: set by a handler whose answer is a pure function of the request head and of what `validity`
             watches; None means that the answer may not be used again.
     """
 
-    __slots__ = ("explanation", "fields", "pieces", "status", "validity")
+    __slots__ = ("explanation", "fields", "pieces", "production", "status", "validity")
 
     def __init__(
         self,
@@ -71,12 +112,14 @@ class Response:
         fields: FieldLines,
         pieces: tuple[Piece, ...] = (),
         *,
+        production: Production | None = None,
         explanation: str | None = None,
         validity: Validity | None = None,
     ) -> None:
         self.status = status
         self.fields = fields
         self.pieces = pieces
+        self.production = production
         self.explanation = explanation
         self.validity = validity
         for piece in pieces:
@@ -89,6 +132,9 @@ class Response:
             if isinstance(piece, FileSpan):
                 piece.file.release()
         self.pieces = ()
+        if self.production is not None:
+            self.production.close()
+            self.production = None
 
 
 def failure(status: int, explanation: str, fields: FieldLines | None = None) -> Response:
@@ -111,5 +157,47 @@ class Deferred:
         self.lane = lane
 
 
-Handler = Callable[[Request], Response | Deferred]
+class Intake(Protocol):
+    """Takes the content of one request, in threads; never two calls at once, and none after the last of them.
+
+    It ends with `blocking_finish`, with a response from `blocking_take`, or with `blocking_give_up`.
+    """
+
+    def blocking_take(self, block: bytes) -> Response | None:
+        """Take the next bytes of the content, without transfer coding.
+
+        Returns:
+            None to go on; a response when no more is wanted: it is sent, and the connection ends.
+        """
+
+    def blocking_finish(self) -> Response:
+        """Answer: all of the content has been taken."""
+
+    def blocking_give_up(self) -> None:
+        """Leave nothing behind that was not meant to stay: the rest will not come.
+
+        Called too after `blocking_take` or `blocking_finish` has raised; that is answered with 500.
+        """
+
+
+class Receiving:
+    """An answer that needs the content of the request first.
+
+    A client that expects 100-continue is told to go on; whoever would refuse it anyway answers with a `Response`.
+
+    Attributes:
+        intake: where the content goes.
+        lane: as for `Deferred`.
+        content_bytes_max: more content than this is refused with 413, as soon as that can be told.
+    """
+
+    __slots__ = ("content_bytes_max", "intake", "lane")
+
+    def __init__(self, intake: Intake, lane: Hashable, *, content_bytes_max: int) -> None:
+        self.intake = intake
+        self.lane = lane
+        self.content_bytes_max = content_bytes_max
+
+
+Handler = Callable[[Request], Response | Deferred | Receiving]
 """Answers a request; plain, must not block, may raise only what is a fault of its own (answered with 500)."""
