@@ -12,8 +12,12 @@
     │   └── SourceEnded        it came from a connection, and that ended too early
     ├── FileError              a name could not be turned into an open regular file
     │   ├── FileMissing        nothing servable has that name
-    │   ├── FileForbidden      the operating system refuses to let us read it
-    │   └── DescriptorsExhausted  no descriptor is left; trying again later may work
+    │   ├── FileForbidden      the operating system refuses to let us read or write it
+    │   ├── DescriptorsExhausted  no descriptor is left; trying again later may work
+    │   ├── NameTaken          something has the name already, and may not be replaced
+    │   ├── NameUnusable       no file can have that name here
+    │   ├── FileTooLarge       the file system or a limit of the process allows no file of that size
+    │   └── InsufficientStorage  the disk is full, or a quota is used up
     └── ConfigError            what the user asked for cannot be done; says what, where and what instead
 
 Whose fault it was is the first thing a reader of a log wants to know, so the tree is split by owner and not by
@@ -104,11 +108,27 @@ class FileMissing(FileError):
 
 
 class FileForbidden(FileError):
-    """The operating system refuses to let this process read it (EACCES, EPERM)."""
+    """The operating system refuses to let this process read it, or write it (EACCES, EPERM, EROFS)."""
 
 
 class DescriptorsExhausted(FileError):
     """The process or the system is out of descriptors (EMFILE, ENFILE)."""
+
+
+class NameTaken(FileError):
+    """Something has the name already, and may not be replaced: a file that nobody allowed it for, a folder, a link."""
+
+
+class NameUnusable(FileError):
+    """No file can have that name here: it is too long, or its bytes are none that the file system stores."""
+
+
+class FileTooLarge(FileError):
+    """The file system, or a limit of this process, allows no file of that size (EFBIG)."""
+
+
+class InsufficientStorage(FileError):
+    """The disk is full, or a quota is used up: that of the file system (ENOSPC, EDQUOT), or one that was set here."""
 
 
 class ConfigError(ChuteError):

@@ -9,7 +9,7 @@ a request reaches only who asks for it, by answering with `Receiving`.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Hashable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from chute.semantics.messages import RequestHead
 from chute.transfer.source import FileSpan, Piece
@@ -35,19 +35,28 @@ class Request:
     Attributes:
         head: method, fields and version as received.
         path: the decoded path, normalised, starting with a slash; any bytes but NUL.
+        subpath: the part of it that names something beneath the location that answers, with its slash; the path itself
+            unless `beneath` has taken something off.
         query: what follows the question mark, undecoded, or None without one.
         authority: host and port the request is for, from the target or the Host field; empty on HTTP/1.0 without.
     """
 
-    __slots__ = ("authority", "head", "path", "query")
+    __slots__ = ("authority", "head", "path", "query", "subpath")
 
     def __init__(
         self, head: RequestHead, path: bytes, query: bytes | None, authority: bytes
     ) -> None:
         self.head = head
         self.path = path
+        self.subpath = path
         self.query = query
         self.authority = authority
+
+    def beneath(self, prefix: bytes) -> Request:
+        """Return the same request for whoever answers beneath `prefix`: the beginning of its path, up to a slash."""
+        request = Request(self.head, self.path, self.query, self.authority)
+        request.subpath = self.path[len(prefix) - 1 :]
+        return request
 
 
 class Production:
@@ -89,6 +98,18 @@ class Production:
         self._pieces.close()
 
 
+class Rate(NamedTuple):
+    """How fast an answer is sent at most.
+
+    Attributes:
+        bytes_per_s: above zero.
+        after_bytes: so many are sent without a limit first.
+    """
+
+    bytes_per_s: int
+    after_bytes: int = 0
+
+
 class Response:
     """One answer: status, fields and content.
 
@@ -98,13 +119,14 @@ class Response:
         status: the status code.
         fields: field lines without Date, Server, Content-Length and Connection, which the engine adds.
         pieces: the content in order; empty when there is none.
-        production: what follows the pieces, or None; such a response answers one request only.
+        production: the content, in place of pieces; such a response answers one request only.
         explanation: for an error without content of its own: a sentence for the page that the engine makes.
+        rate: how fast the content is sent at most, or None.
         validity: set by a handler whose answer is a pure function of the request head and of what `validity`
             watches; None means that the answer may not be used again.
     """
 
-    __slots__ = ("explanation", "fields", "pieces", "production", "status", "validity")
+    __slots__ = ("explanation", "fields", "pieces", "production", "rate", "status", "validity")
 
     def __init__(
         self,
@@ -115,6 +137,7 @@ class Response:
         production: Production | None = None,
         explanation: str | None = None,
         validity: Validity | None = None,
+        rate: Rate | None = None,
     ) -> None:
         self.status = status
         self.fields = fields
@@ -122,6 +145,7 @@ class Response:
         self.production = production
         self.explanation = explanation
         self.validity = validity
+        self.rate = rate
         for piece in pieces:
             if isinstance(piece, FileSpan):
                 piece.file.acquire()
@@ -146,15 +170,26 @@ class Deferred:
     """An answer that takes work which may block: the engine has it done in a thread.
 
     Attributes:
-        blocking_respond: makes the response; called once, in a thread. What it raises is answered with 500.
+        blocking_respond: called once, in a thread; makes the response, or a function that the engine calls in the
+            loop's thread and that answers like a handler. What it raises is answered with 500.
         lane: answers of one lane share a part of the threads, so that one kind of work cannot hold up the others.
+        on_dropped: called in the loop's thread when a function that the work returns will not be called: because the
+            work is not done at all, or has raised, or because nobody waits any more. Gives back what that function
+            would have.
     """
 
-    __slots__ = ("blocking_respond", "lane")
+    __slots__ = ("blocking_respond", "lane", "on_dropped")
 
-    def __init__(self, blocking_respond: Callable[[], Response], lane: Hashable) -> None:
+    def __init__(
+        self,
+        blocking_respond: Callable[[], Response | Resumption],
+        lane: Hashable,
+        *,
+        on_dropped: Callable[[], None] | None = None,
+    ) -> None:
         self.blocking_respond = blocking_respond
         self.lane = lane
+        self.on_dropped = on_dropped
 
 
 class Intake(Protocol):
@@ -198,6 +233,9 @@ class Receiving:
         self.lane = lane
         self.content_bytes_max = content_bytes_max
 
+
+Resumption = Callable[[], Response | Deferred | Receiving]
+"""What is left to do in the thread of the loop, after the part that may block."""
 
 Handler = Callable[[Request], Response | Deferred | Receiving]
 """Answers a request; plain, must not block, may raise only what is a fault of its own (answered with 500)."""

@@ -14,6 +14,7 @@ from typing import NoReturn
 import click
 
 from chute import __version__
+from chute.cli.compress import compress
 from chute.cli.doctor import doctor
 from chute.cli.serve import serve
 from chute.errors import ConfigError
@@ -29,6 +30,7 @@ def chute() -> None:
 
 
 chute.add_command(serve)
+chute.add_command(compress)
 chute.add_command(doctor)
 
 

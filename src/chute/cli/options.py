@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+
+from chute.cli.machine import usable_cores
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -49,17 +50,10 @@ def _finite(context: click.Context, parameter: click.Parameter, value: float) ->
 def worker_count(context: click.Context, parameter: click.Parameter, value: str) -> int:
     """Return the number of processes that `value` stands for: itself, or one per core for `auto`."""
     if value == "auto":
-        return _cores()
+        return usable_cores()
     count = int(value) if value.isascii() and value.isdigit() else 0
     if not 1 <= count <= WORKERS_MAX:
         raise click.BadParameter(
             f"{value!r} is neither a number from 1 to {WORKERS_MAX} nor 'auto'", context, parameter
         )
     return count
-
-
-def _cores() -> int:
-    """Return the cores that this process may use, which in a container are fewer than the machine's."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

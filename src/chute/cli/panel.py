@@ -7,10 +7,12 @@ file, a pipe, systemd) it is one line per address, so that a script can wait for
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import socket
 import sys
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.panel import Panel
@@ -18,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from chute import __version__
+from chute.cli.qr_code import render_qr_code
 from chute.config.bind import Bind, TcpBind
 from chute.config.model import Config
 from chute.supervisor.sockets import Listening
@@ -50,10 +53,28 @@ def _show(config: Config, listening: Sequence[Listening]) -> None:
         )
     rows.add_row("with", Text(workers))
     rows.add_row("stop", Text("Ctrl-C"))
+    phone = address_for_a_phone(addresses)
+    if phone is not None:
+        rows.add_row("", "")
+        rows.add_row("scan", render_qr_code(phone))
     title = f"[bold]chute[/] {__version__}"
     Console(stderr=True).print(
         Panel(rows, title=title, title_align="left", expand=False, padding=(1, 3))
     )
+
+
+def address_for_a_phone(addresses: Sequence[str]) -> str | None:
+    """Return the first of `addresses` that another device in the network can reach, or None."""
+    for address in addresses:
+        host = urlsplit(address).hostname
+        if host is None or host == "localhost":
+            continue
+        try:
+            if not ipaddress.ip_address(host).is_loopback:
+                return address
+        except ValueError:
+            return address
+    return None
 
 
 def addresses_of(bind: Bind) -> list[str]:

@@ -4,42 +4,28 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
+from typing import Any
 
 import click
 import msgspec
 
+from chute.cli.access_options import access_options, make_access_options, make_upload_options
+from chute.cli.file_options import file_options, make_static_options
 from chute.cli.options import option, seconds_option, worker_count
 from chute.cli.panel import show_panel
+from chute.compose import Shared
 from chute.config.bind import parse_bind
 from chute.config.model import LOG_OFF, Config, LogFormat, PollerChoice
 from chute.engine.limits import Limits
 from chute.errors import ConfigError
 from chute.middleware.log_file import STANDARD_OUTPUT, LogFile
-from chute.static.candidates import parse_candidates
-from chute.static.options import StaticOptions
 from chute.supervisor.master import Master
 from chute.supervisor.sockets import Listening, open_listening
 from chute.supervisor.worker import run_worker
-from chute.transfer.method import SendfileMode
 
 DEFAULT_BIND = "127.0.0.1:8000"
 
 _LIMITS = Limits()
-_STATIC = StaticOptions(root=".")
-
-
-_SPA = ("$uri", "$uri/", "/index.html")
-
-
-def _split_candidates(
-    context: click.Context, parameter: click.Parameter, value: str
-) -> tuple[str, ...]:
-    """Return the items of a try-files list, after a look at whether they make sense."""
-    del context, parameter
-    items = tuple(value.split())
-    parse_candidates(items)
-    return items
 
 
 @click.command(short_help="Share a folder, or one file.")
@@ -81,59 +67,8 @@ def _split_candidates(
     show_default=True,
     help="What the error log on standard error tells.",
 )
-@option(
-    "--index",
-    multiple=True,
-    default=_STATIC.index,
-    show_default=True,
-    metavar="NAME",
-    help="File to answer with when a folder is asked for. Repeatable; the first that exists wins.",
-)
-@seconds_option(
-    "--valid",
-    _STATIC.valid_s,
-    "How long a file is taken to be unchanged before the disk is asked again; 0 asks every time.",
-    least=0.0,
-)
-@option(
-    "--sendfile",
-    type=click.Choice(["auto", "on", "off"]),
-    default=_STATIC.sendfile,
-    show_default=True,
-    help="Let the kernel carry files from --sendfile-min bytes up, or copy them through the process; "
-    "'auto' copies on network, shared and FUSE file systems.",
-)
-@option(
-    "--sendfile-min",
-    type=click.IntRange(0, 1024 * 1024),
-    default=_STATIC.sendfile_min_bytes,
-    show_default=True,
-    metavar="BYTES",
-    help="Smaller files are kept in memory and leave in one call with their head.",
-)
-@option(
-    "--listing/--no-listing",
-    default=True,
-    show_default=True,
-    help="Show what is in a folder that has no index page.",
-)
-@option(
-    "--try-files",
-    default="",
-    callback=_split_candidates,
-    metavar="LIST",
-    help="What is tried for a path, in this order, such as '$uri $uri.html $uri/ /index.html'.",
-)
-@option(
-    "--spa",
-    is_flag=True,
-    help="Answer navigations to unknown paths with /index.html: a single-page app.",
-)
-@option(
-    "--hidden",
-    is_flag=True,
-    help="Serve and list names that begin with a dot. '.well-known' is always served.",
-)
+@file_options
+@access_options
 @seconds_option("--head-timeout", _LIMITS.head_timeout_s, "For a request head to arrive.")
 @seconds_option("--body-timeout", _LIMITS.body_timeout_s, "Between two reads of request content.")
 @seconds_option("--keep-alive-timeout", _LIMITS.keep_alive_timeout_s, "Between two requests.")
@@ -161,14 +96,6 @@ def serve(
     access_log: str,
     log_format: LogFormat,
     log_level: str,
-    index: tuple[str, ...],
-    valid: float,
-    sendfile: SendfileMode,
-    sendfile_min: int,
-    listing: bool,
-    try_files: tuple[str, ...],
-    spa: bool,
-    hidden: bool,
     head_timeout: float,
     body_timeout: float,
     keep_alive_timeout: float,
@@ -176,23 +103,20 @@ def serve(
     poller: PollerChoice,
     debug_headers: bool,
     print_config: bool,
+    **others: Any,  # noqa: ANN401 - read by file_options and access_options
 ) -> None:
     """Share the folder PATH (this one by default), or only the file PATH."""
     logging.getLogger().setLevel(log_level.upper())
-    root, only = _what_to_serve(path)
+    binds = tuple(parse_bind(text) for text in bind)
+    access = make_access_options(others)
+    uploads = make_upload_options(others, binds, asks_for_passwords=access.asks_for_passwords)
+    static = make_static_options(path, others)
+    if uploads is not None and static.only is not None:
+        raise ConfigError("--upload needs a folder, and this is one file", hint="name its folder")
     config = Config(
-        binds=tuple(parse_bind(text) for text in bind),
-        static=StaticOptions(
-            root=root,
-            only=only,
-            index=tuple(_checked_index(name) for name in index),
-            valid_s=valid,
-            sendfile_min_bytes=sendfile_min,
-            sendfile=sendfile,
-            listing=listing,
-            hidden=hidden,
-            try_files=_SPA if spa and not try_files else try_files,
-        ),
+        binds=binds,
+        static=msgspec.structs.replace(static, uploads=uploads),
+        access=access,
         workers=workers,
         access_log=access_log,
         log_format=log_format,
@@ -218,6 +142,7 @@ def run(config: Config) -> None:
         ConfigError: something that the configuration names cannot be opened.
     """
     listening: list[Listening] = []
+    shared = Shared(config)
     try:
         for bind in config.binds:
             listening.append(open_listening(bind, config.workers))  # noqa: PERF401 - closed below if one fails
@@ -225,36 +150,10 @@ def run(config: Config) -> None:
             LogFile(config.access_log).close()  # find out now, and not in each worker
         on_ready = functools.partial(show_panel, config, listening)
         if config.workers == 1:
-            run_worker(config, [each.sockets[0] for each in listening], on_ready=on_ready)
+            run_worker(config, shared, [each.sockets[0] for each in listening], on_ready=on_ready)
         else:
-            Master(config, listening).run(on_ready)
+            Master(config, shared, listening).run(on_ready)
     finally:
         for each in listening:
             each.close()
-
-
-def _what_to_serve(path: str) -> tuple[str, str | None]:
-    """Return the root to open, and the one name beneath it if `path` is a file.
-
-    Raises:
-        ConfigError: `path` does not exist, cannot be read, or is neither a folder nor a file.
-    """
-    if os.path.isdir(path):
-        if not os.access(path, os.R_OK | os.X_OK):
-            raise ConfigError(f"cannot read the folder {path!r}", hint="check its permissions")
-        return os.path.abspath(path), None
-    if not os.path.lexists(path):
-        raise ConfigError(f"there is no file or folder {path!r}", hint="check the spelling")
-    if not os.path.isfile(path):
-        raise ConfigError(f"{path!r} is neither a file nor a folder", hint="name one that is")
-    if not os.access(path, os.R_OK):
-        raise ConfigError(f"cannot read the file {path!r}", hint="check its permissions")
-    # A link that the user names is trusted wherever it leads; beneath the root one that leaves it is not (T21).
-    folder, name = os.path.split(os.path.realpath(path))
-    return folder, name
-
-
-def _checked_index(name: str) -> str:
-    if not name or "/" in name or name in (".", ".."):
-        raise ConfigError(f"{name!r} is no file name for --index", hint="for example index.html")
-    return name
+        shared.close()

@@ -8,6 +8,7 @@ import msgspec
 
 from chute.config.bind import Bind
 from chute.engine.limits import Limits
+from chute.middleware.options import AccessOptions
 from chute.static.options import StaticOptions
 
 LogFormat = Literal["combined", "json"]
@@ -22,6 +23,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         binds: where to listen.
         static: what is served.
+        access: who may come in, and what every answer says.
         workers: processes that serve; each has an engine of its own.
         access_log: a file, `-` for standard output, or `off`.
         log_format: how a line of it looks.
@@ -32,6 +34,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     binds: tuple[Bind, ...]
     static: StaticOptions
+    access: AccessOptions = AccessOptions()
     workers: int = 1
     access_log: str = "-"
     log_format: LogFormat = "combined"

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from chute.engine.bridge import Bridge
-from chute.engine.pending import Pending
 from chute.engine.timers import Timers
 from chute.transfer.read_ahead import ReadAhead
-from chute.transfer.threads import Threads
+from chute.transfer.threads import Job, Threads
 
 
 class Abortable(Protocol):
@@ -24,7 +23,7 @@ class Connections:
     Attributes:
         bridge: through which the loop calls them.
         read_ahead: reads what is not in memory.
-        threads: work for answers that are deferred.
+        threads: work for answers that are deferred, that are made while they are sent, or that take content first.
         timers: where their deadlines are watched.
         open: all that are not closed.
     """
@@ -32,7 +31,7 @@ class Connections:
     __slots__ = ("bridge", "open", "read_ahead", "threads", "timers")
 
     def __init__(
-        self, bridge: Bridge, timers: Timers, read_ahead: ReadAhead, threads: Threads[Pending]
+        self, bridge: Bridge, timers: Timers, read_ahead: ReadAhead, threads: Threads[Job]
     ) -> None:
         self.bridge = bridge
         self.read_ahead = read_ahead

@@ -105,12 +105,12 @@ class Endpoint(abc.ABC):
         elif mask & READABLE:
             self._may_read = True
 
-    def _receive(self) -> bytes | None:
+    def _receive(self, bytes_max: int = RECEIVE_BYTES) -> bytes | None:
         """Read once. None: nothing to read now. Empty: the peer has finished, or is gone."""
         if not self._may_read:
             return None
         try:
-            data = self._recv(RECEIVE_BYTES)
+            data = self._recv(bytes_max)
         except BlockingIOError:
             self._may_read = False
             return None
@@ -118,7 +118,7 @@ class Endpoint(abc.ABC):
             return b""
         # A short count on a stream socket shows that it is drained (epoll(7), question 9); but the end of input
         # was reported once, and only reading on can find it.
-        self._may_read = len(data) == RECEIVE_BYTES or self._peer_has_finished
+        self._may_read = len(data) == bytes_max or self._peer_has_finished
         return data
 
     def _queue(self) -> None:

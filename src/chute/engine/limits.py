@@ -36,6 +36,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 RECEIVE_BYTES = 16 * 1024
 """One read from a socket: many heads at once, and small enough to come from the allocator's cheap classes."""
 
+CONTENT_RECEIVE_BYTES = 128 * 1024
+"""One read of content that somebody asked for."""
+
+CONTENT_BLOCK_BYTES = 512 * 1024
+"""Content is handed over in blocks of about this size; two of them are in memory for one request at most."""
+
+STOP_PATIENCE_S = 2.0
+"""How long the end of the server waits for a thread: an upload that is given up wants to clean up behind it."""
+
 EVENTS_PER_BATCH = 512
 """Events taken from the inner epoll at once."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
-from chute.exchange import Deferred
+from chute.exchange import Deferred, Response
 from chute.semantics.messages import RequestHead
 
 
@@ -30,19 +30,31 @@ class Pending:
         """Have `on_answer` called with the outcome, in the thread of the loop."""
         self._on_answer = on_answer
 
-    def forget(self) -> None:
-        """Let nobody hear of the outcome: the connection has ended."""
+    def forget(self, *, is_dropped: bool) -> None:
+        """Let nobody hear of the outcome: the connection has ended.
+
+        Args:
+            is_dropped: whether the work will not be done at all.
+        """
         self._on_answer = None
+        if is_dropped:
+            self._drop()
 
     def blocking_work(self) -> object:
-        """Make the response; see `threads.Job`."""
+        """Make the response, or what is left to do in the loop's thread; see `threads.Job`."""
         return self._deferred.blocking_respond()
 
     def on_done(self, outcome: object) -> None:
         """Hand over the outcome, or give back what it holds."""
+        if isinstance(outcome, Exception):
+            self._drop()
         if self._on_answer is not None:
             self._on_answer(self, outcome)
-        else:
-            release = getattr(outcome, "release", None)
-            if release is not None:
-                release()
+        elif isinstance(outcome, Response):
+            outcome.release()
+        elif not isinstance(outcome, Exception):
+            self._drop()
+
+    def _drop(self) -> None:
+        if self._deferred.on_dropped is not None:
+            self._deferred.on_dropped()

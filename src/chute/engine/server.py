@@ -10,12 +10,14 @@ from chute.clock import Clock
 from chute.engine.bridge import Bridge
 from chute.engine.connections import Connections
 from chute.engine.limits import (
+    STOP_PATIENCE_S,
     TIMER_RESOLUTION_S,
     WORK_THREADS_MAX,
     WORK_THREADS_PER_LANE_MAX,
 )
 from chute.engine.listener import Listener
 from chute.engine.service import Service
+from chute.engine.taking import Taking
 from chute.engine.timers import Timers
 from chute.middleware.access_log import AccessLog
 from chute.transfer.read_ahead import ReadAhead
@@ -90,7 +92,9 @@ class Server:
         for connection in list(self._connections.open):
             connection.abort()
         self._connections.read_ahead.close()
-        self._connections.threads.close()
+        for job in self._connections.threads.close(patience_s=STOP_PATIENCE_S):
+            if isinstance(job, Taking):
+                job.blocking_work()  # it was to give up, and may have something to clean up
         bridge = self._connections.bridge
         bridge.ready.clear()
         bridge.finish_batch()

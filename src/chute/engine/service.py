@@ -14,10 +14,8 @@ is a decision about HTTP semantics, and nothing knows what a file is.
 
 from __future__ import annotations
 
-import logging
-
 from chute.clock import Clock, monotonic_s
-from chute.engine.debugging import tell_method
+from chute.engine.answering import Answer, Answering
 from chute.engine.limits import (
     KNOWN_HEADS_BYTES_MAX,
     KNOWN_HEADS_MAX,
@@ -27,22 +25,18 @@ from chute.engine.limits import (
     Limits,
 )
 from chute.engine.pending import Pending
+from chute.engine.taking import Taking
 from chute.engine.tally import Tally
-from chute.errors import MisuseError, PeerError
-from chute.exchange import Deferred, Handler, Request, Response, failure
+from chute.errors import PeerError
+from chute.exchange import Deferred, Handler, Receiving
 from chute.http1.head_parser import HeadParser
 from chute.http1.unfinished import check_unfinished
 from chute.middleware.access_log import AccessLog, Answered
-from chute.middleware.error_pages import with_page
 from chute.plan.cache import TwoGenerationCache
-from chute.plan.compile import compile_plan
 from chute.plan.plan import KnownHead, Plan
 from chute.semantics.dates import format_http_date
 from chute.semantics.messages import RequestHead
-from chute.semantics.target import RequestTargetForm, decode_path, split_target
 from chute.transfer.carrier import BUFFER, SENDFILE
-
-logger = logging.getLogger("chute.engine")
 
 PlanKey = tuple[object, ...]
 
@@ -55,10 +49,12 @@ HEAD_END = b"\r\n\r\n"
 REQUEST_LINE_LOGGED_MAX = 200
 """Bytes of a request that could not be parsed that are shown in the log."""
 
-MISTAKE = "The server made a mistake; its log says which."
-
 NO_TIME_S = 0.0005
 """A duration below it is logged as 0.000, so that such a log line can be made in advance."""
+
+
+Unanswered = Pending | Taking
+"""What stands in for an answer until there is one."""
 
 
 class Service:
@@ -104,9 +100,9 @@ class Service:
         self._plans: TwoGenerationCache[PlanKey, Plan] = TwoGenerationCache(
             entries_max=PLANS_MAX, bytes_max=PLANS_BYTES_MAX
         )
-        self._handler = handler
-        self._depends_on = depends_on
+        self._answering = Answering(handler, limits, debug_headers=debug_headers)
         self._debug_headers = debug_headers
+        self._depends_on = depends_on
         self._parser = HeadParser(
             target_bytes_max=limits.target_bytes_max,
             head_bytes_max=limits.head_bytes_max,
@@ -120,7 +116,7 @@ class Service:
 
         Everything that was prepared under the old rules is dropped; answers on their way are not touched.
         """
-        self._handler = handler
+        self._answering = Answering(handler, self.limits, debug_headers=self._debug_headers)
         self._depends_on = depends_on
         self.known_heads.clear()
         self._plans.clear()
@@ -150,7 +146,7 @@ class Service:
         known_heads.discard(raw_head)
         return None
 
-    def look_at(self, data: bytes) -> KnownHead | Pending | None:
+    def look_at(self, data: bytes) -> KnownHead | Unanswered | None:
         """Return the answer to `data`, rendered for this second, or None if `data` is not one whole head."""
         if (
             not data.endswith(HEAD_END)
@@ -171,48 +167,49 @@ class Service:
             return True
         return plan.still_holds(now_s)
 
-    def answer(self, raw_head: bytes) -> KnownHead | Pending:
+    def answer(self, raw_head: bytes) -> KnownHead | Unanswered:
         """Parse `raw_head`, which ends with its blank line, and find or make the plan that answers it."""
         try:
             head = self._parser.parse(raw_head)
         except PeerError as error:
             return self.refuse(error, raw_head)
-        if not _is_repeatable(head):
-            made = self._make_plan(head)
-            if isinstance(made, Deferred):
-                return Pending(head, raw_head, made)
-            return KnownHead(head, made)
-        key = self._key(head)
-        plan = self._plans.young.get(key) or self._plans.find_old(key)
-        if plan is None or not self.confirm(plan):
-            made = self._make_plan(head)
-            if isinstance(made, Deferred):
-                return Pending(head, raw_head, made)
-            plan = made
-            if plan.is_reusable:
-                self._plans.offer(key, plan, plan.cost_bytes)
-        return self._remember(raw_head, KnownHead(head, plan))
+        if _is_repeatable(head):
+            plan = self._recall_plan(self._key(head))
+            if plan is not None:
+                return self._remember(raw_head, KnownHead(head, plan))
+        return self._admit(head, raw_head, self._answering.begin(head))
 
-    def complete(self, pending: Pending, outcome: object) -> KnownHead:
-        """Return the answer that `pending` was waiting for.
+    def complete(self, unanswered: Unanswered, outcome: object) -> KnownHead | Unanswered:
+        """Return the answer that `unanswered` stood in for, or what stands in for it now.
 
         Args:
-            pending: what `answer` returned.
-            outcome: the response that was made for it, or the exception that was raised instead.
+            unanswered: what `answer` returned, or this method.
+            outcome: what was made of it in a thread: a response, what is left to do here, or the exception that was
+                raised instead.
         """
-        head = pending.head
-        keeps_alive = not (head.wants_close or head.expects_continue)
-        if isinstance(outcome, Response):
-            response = outcome
+        head = unanswered.head
+        answer: Answer
+        if isinstance(unanswered, Taking):
+            answer = self._answering.end_taking(head, outcome, is_whole=unanswered.is_whole)
         else:
-            logger.error("answering %r failed: %r", head.request_target, outcome, exc_info=outcome)  # type: ignore[arg-type]
-            response = failure(500, MISTAKE)
-        plan = self._compile(head, response, keeps_alive=keeps_alive)
-        known = KnownHead(head, plan)
-        if not plan.is_reusable or not _is_repeatable(head):
+            answer = self._answering.go_on(head, outcome)
+        return self._admit(head, unanswered.raw_head, answer)
+
+    def _recall_plan(self, key: PlanKey) -> Plan | None:
+        plan = self._plans.young.get(key) or self._plans.find_old(key)
+        return plan if plan is not None and self.confirm(plan) else None
+
+    def _admit(self, head: RequestHead, raw_head: bytes, answer: Answer) -> KnownHead | Unanswered:
+        """Wrap `answer`, and remember it if it may be used again."""
+        if isinstance(answer, Deferred):
+            return Pending(head, raw_head, answer)
+        if isinstance(answer, Receiving):
+            return Taking(head, raw_head, answer)
+        known = KnownHead(head, answer)
+        if not answer.is_reusable or not _is_repeatable(head):
             return known
-        self._plans.offer(self._key(head), plan, plan.cost_bytes)
-        return self._remember(pending.raw_head, known)
+        self._plans.offer(self._key(head), answer, answer.cost_bytes)
+        return self._remember(raw_head, known)
 
     def _remember(self, raw_head: bytes, known: KnownHead) -> KnownHead:
         plan = known.plan
@@ -234,10 +231,17 @@ class Service:
             return error
         return None
 
-    def refuse(self, error: PeerError, received: bytes) -> KnownHead:
-        """Return the answer to a peer that broke the protocol by `received`; the connection ends with it."""
-        response = with_page(failure(error.status_hint, _sentence(error)), None)
-        known = KnownHead(None, compile_plan(response, None, keeps_alive=False))
+    def refuse(
+        self, error: PeerError, received: bytes, head: RequestHead | None = None
+    ) -> KnownHead:
+        """Return the answer to a peer that broke the protocol; the connection ends with it.
+
+        Args:
+            error: what it did.
+            received: by which bytes.
+            head: of the request whose content was at fault, or None when the head was.
+        """
+        known = KnownHead(head, self._answering.refuse(head, error))
         known.request_line = received[:REQUEST_LINE_LOGGED_MAX].split(b"\r\n", 1)[0]
         return known
 
@@ -301,48 +305,6 @@ class Service:
             return common
         return (*common, *[(name, fields.get(name)) for name in depends_on])
 
-    def _make_plan(self, head: RequestHead) -> Plan | Deferred:
-        keeps_alive = not (head.wants_close or head.expects_continue)
-        response: Response | Deferred
-        try:
-            response = self._respond(head)
-        except PeerError as error:
-            keeps_alive = False
-            response = failure(error.status_hint, _sentence(error))
-        if isinstance(response, Deferred):
-            return response
-        return self._compile(head, response, keeps_alive=keeps_alive)
-
-    def _compile(self, head: RequestHead, response: Response, *, keeps_alive: bool) -> Plan:
-        accept = head.field_value(b"accept")
-        if self._debug_headers:
-            tell_method(response, head)
-        try:
-            return compile_plan(with_page(response, accept), head, keeps_alive=keeps_alive)
-        except MisuseError:
-            logger.exception("the answer to %r cannot be sent", head.request_target)
-            response.release()
-            page = with_page(failure(500, MISTAKE), accept)
-            return compile_plan(page, head, keeps_alive=keeps_alive)
-
-    def _respond(self, head: RequestHead) -> Response | Deferred:
-        if head.content_length > self.limits.content_bytes_max:
-            raise PeerError("the content is larger than the limit", status_hint=413)
-        target = split_target(head.method, head.request_target)
-        if target.form is RequestTargetForm.ASTERISK:
-            return Response(204, [(b"Allow", b"GET, HEAD, OPTIONS")])
-        if target.form is RequestTargetForm.AUTHORITY:
-            return failure(405, "This server does not open tunnels.", [(b"Allow", b"GET, HEAD")])
-        authority = target.authority or head.field_value(b"host") or b""
-        request = Request(head, decode_path(target.path), target.query, authority)
-        try:
-            return self._handler(request)
-        except PeerError:
-            raise
-        except Exception:
-            logger.exception("answering %r failed", head.request_target)
-            return failure(500, MISTAKE)
-
 
 def _is_repeatable(head: RequestHead) -> bool:
     """Whether the same head may be sent again and mean the same."""
@@ -352,8 +314,3 @@ def _is_repeatable(head: RequestHead) -> bool:
 def _cost_bytes(raw_head: bytes, plan: Plan) -> int:
     """What remembering a head costs; its plan is counted too, for the head may be the last that keeps it."""
     return len(raw_head) + KNOWN_HEAD_COST_BYTES + plan.cost_bytes
-
-
-def _sentence(error: PeerError) -> str:
-    text = str(error)
-    return text[:1].upper() + text[1:] + "."

@@ -25,7 +25,12 @@ from chute.clock import Clock, wall_ns
 from chute.errors import DescriptorsExhausted, FileForbidden, FileMissing
 from chute.files.resolve import Root
 from chute.semantics.dates import format_http_date
-from chute.semantics.validators import EntityTag, entity_tag_for_file
+from chute.semantics.validators import (
+    FLATTENED_NS,
+    EntityTag,
+    entity_tag_for_content,
+    entity_tag_for_file,
+)
 from chute.transfer.method import Device, Devices
 from chute.transfer.source import CLOSED, SharedFile
 from chute.transfer.unsized import READ_FIRST_BYTES_MAX, blocking_read_all, size_may_lie
@@ -65,7 +70,9 @@ class OpenFile(SharedFile):
         size: bytes of the representation.
         modified_s: modification time in whole seconds since the epoch, or None when the file's metadata cannot be
             trusted: then no date in a request says anything about it either.
-        entity_tag: a strong validator, or None like `modified_s`.
+        entity_tag: a validator, weak as long as the file is so young that it may change unnoticed; or None like
+            `modified_s`.
+        wants_hash: whether its date says nothing (`validators.FLATTENED_NS`), and no hash has been made its tag yet.
         last_modified: the encoded Last-Modified value, or None.
         content: all the bytes, for a small file; its descriptor is then closed.
         identity: see `identity_of`.
@@ -80,6 +87,7 @@ class OpenFile(SharedFile):
         "last_modified",
         "modified_s",
         "size",
+        "wants_hash",
     )
 
     def __init__(
@@ -90,16 +98,30 @@ class OpenFile(SharedFile):
         self.identity = identity_of(status)
         self.content = content
         self.size = status.st_size if content is None else len(content)
-        self.is_stable = not lies and wall_ns() - status.st_mtime_ns > RACY_NS
+        has_date = status.st_mtime_ns > FLATTENED_NS
+        # A date that was set says nothing about when the content came to be; that of the change cannot be set.
+        written_ns = status.st_mtime_ns if has_date else status.st_ctime_ns
+        now_ns = wall_ns()
+        self.is_stable = not lies and now_ns - written_ns > RACY_NS
         self.modified_s: int | None = None
         self.entity_tag: EntityTag | None = None
         self.last_modified: bytes | None = None
-        if not lies:
+        self.wants_hash = not (lies or has_date)
+        if not lies and has_date:
             self.modified_s = status.st_mtime_ns // 1_000_000_000
-            self.entity_tag = entity_tag_for_file(status.st_mtime_ns, self.size)
-            self.last_modified = format_http_date(self.modified_s)
+            self.entity_tag = entity_tag_for_file(
+                status.st_mtime_ns, self.size, is_weak=not self.is_stable
+            )
+            if status.st_mtime_ns <= now_ns:
+                # A server with a clock must not name a date to come (RFC 9110, 8.8.2.1).
+                self.last_modified = format_http_date(self.modified_s)
         if content is not None:
             self.close()
+
+    def adopt_hash(self, sha_256: bytes) -> None:
+        """Take the hash of the content for a validator, in place of a date that says nothing."""
+        self.entity_tag = entity_tag_for_content(sha_256)
+        self.wants_hash = False
 
 
 class Entry:
@@ -169,7 +191,8 @@ class OpenFiles:
         if entry is None:
             entry = self._old.pop(name, None)
             if entry is None:
-                entry = Entry(name, self._open(name), self._clock.now_s + self._valid_s)
+                found = self._open(name)
+                entry = Entry(name, found, self._clock.now_s + self._valid_for_s(found))
                 self._keep(entry)
                 return entry
             self._admit(entry)
@@ -191,7 +214,7 @@ class OpenFiles:
             self._forget(entry)
             entry.found = self._open(entry.name)
             self._keep(entry)
-        entry.valid_until_s = now_s + self._valid_s
+        entry.valid_until_s = now_s + self._valid_for_s(entry.found)
         return entry.found
 
     def clear(self) -> None:
@@ -219,6 +242,11 @@ class OpenFiles:
     def __len__(self) -> int:
         return len(self._young) + len(self._old)
 
+    def _valid_for_s(self, found: OpenFile | Absent) -> float:
+        """Return for how long what was found is taken for granted: not at all where others change it unseen."""
+        is_shared = isinstance(found, OpenFile) and found.device.may_change_unseen
+        return 0.0 if is_shared else self._valid_s
+
     def _follow_root(self) -> None:
         """See whether the root leads to another tree by now, when the time of what was seen is up.
 
@@ -232,7 +260,7 @@ class OpenFiles:
     def _keep(self, entry: Entry) -> None:
         """Remember an entry that leads to a file; one whose size lied has nothing in it that could be confirmed."""
         found = entry.found
-        if isinstance(found, OpenFile) and found.entity_tag is not None:
+        if isinstance(found, OpenFile) and (found.entity_tag or found.wants_hash):
             self._admit(entry)
 
     def _refresh_absent(self, entry: Entry) -> OpenFile | Absent:

@@ -71,3 +71,19 @@ def render_head_parts(
     server_line = _render_fields([(b"Server", server)]) if server else b""
     before = status_line(status) + server_line + b"Date: "
     return before, b"\r\n" + _render_fields(fields) + b"\r\n"
+
+
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+"""The interim response that a client may wait for before it sends content (RFC 9110, 10.1.1 and 15.2.1)."""
+
+LAST_CHUNK: Final = b"0\r\n\r\n"
+"""The chunk that ends a body in the chunked transfer coding, without trailers (RFC 9112, 7.1)."""
+
+CHUNK_END: Final = b"\r\n"
+"""What follows the content of a chunk."""
+
+
+def chunk_line(count: int) -> bytes:
+    """Return what precedes `count` bytes of content, more than none, in the chunked transfer coding."""
+    assert count > 0, "an empty chunk would end the body"
+    return b"%x\r\n" % count

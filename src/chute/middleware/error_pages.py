@@ -1,11 +1,12 @@
 """Small pages for errors: HTML, JSON or plain text, whichever the client would rather read.
 
-A handler that fails says why in one sentence and leaves the page to this module. The sentence is ours; nothing that
-the client sent is ever repeated in a page, so there is nothing to escape and nothing to inject.
+A handler that fails says why in one sentence and leaves the page to this module. The sentence is ours, or the
+operator's; nothing that the client sent is ever repeated in a page, so there is nothing to inject.
 """
 
 from __future__ import annotations
 
+import html
 import json
 
 from chute.exchange import Response
@@ -58,7 +59,9 @@ def _render(media_type: bytes, status: int, explanation: str) -> bytes:
     if media_type == b"application/json":
         page = json.dumps({"status": status, "error": reason, "detail": explanation}) + "\n"
     elif media_type == b"text/html":
-        page = _PAGE.format(status=status, reason=reason, explanation=explanation)
+        page = _PAGE.format(
+            status=status, reason=reason, explanation=html.escape(explanation, quote=False)
+        )
     else:
         page = f"{status} {reason}\n{explanation}\n"
     return page.encode()

@@ -30,10 +30,11 @@ def compile_plan(response: Response, head: RequestHead | None, *, keeps_alive: b
     Raises:
         MisuseError: a field would split the response.
     """
-    content_bytes = bytes_in(response.pieces)
     fields: FieldLines = list(response.fields)
-    if response.status not in NO_CONTENT:
-        fields.append((b"Content-Length", b"%d" % content_bytes))
+    framing, is_chunked, has_end = _framing(response, head)
+    fields += framing
+    keeps_alive = keeps_alive and has_end
+    production = response.production
     if not keeps_alive:
         fields.append((b"Connection", b"close"))
     elif head is not None and head.minor_version == 0:
@@ -41,9 +42,13 @@ def compile_plan(response: Response, head: RequestHead | None, *, keeps_alive: b
     pieces = response.pieces
     if head is not None and head.method == b"HEAD":
         pieces = ()
+    elif production is not None:
+        response.production = None  # the plan's from now on
     joined = b""
     if pieces and isinstance(pieces[0], bytes) and len(pieces[0]) <= JOINED_BYTES_MAX:
         joined, pieces = pieces[0], pieces[1:]
+    is_reusable = response.validity is not None
+    assert production is None or not (is_reusable or pieces), "a production is all, and only once"
     plan = Plan(
         response.status,
         render_head_parts(response.status, fields),
@@ -51,8 +56,28 @@ def compile_plan(response: Response, head: RequestHead | None, *, keeps_alive: b
         pieces,
         keeps_alive=keeps_alive,
         validity=response.validity,
-        owned=None if response.validity is not None else response,
+        owned=None if is_reusable else response,
+        production=None if head is not None and head.method == b"HEAD" else production,
+        is_chunked=is_chunked,
+        rate=response.rate,
     )
-    if response.validity is not None:
+    if is_reusable:
         response.release()
     return plan
+
+
+def _framing(response: Response, head: RequestHead | None) -> tuple[FieldLines, bool, bool]:
+    """Return the fields that say where the content ends, whether it is chunked, and whether they say it at all.
+
+    A client of HTTP/1.0 learns the end of content without a length from the end of the connection.
+    """
+    if response.status in NO_CONTENT:
+        return [], False, True
+    count: int | None = bytes_in(response.pieces)
+    if response.production is not None:
+        count = response.production.count
+    if count is not None:
+        return [(b"Content-Length", b"%d" % count)], False, True
+    if head is None or head.minor_version == 0:
+        return [], False, False
+    return [(b"Transfer-Encoding", b"chunked")], True, True

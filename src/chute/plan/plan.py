@@ -12,7 +12,7 @@ that for as long as its `Validity` confirms it.
 from __future__ import annotations
 
 from chute.clock import Clock
-from chute.exchange import Response, Validity
+from chute.exchange import Production, Rate, Response, Validity
 from chute.semantics.messages import RequestHead
 from chute.transfer.source import CLOSED, FileSpan, Piece, bytes_in
 
@@ -35,6 +35,9 @@ class Plan:
         span: the rest, if it is one span of a file; such a plan and one without a rest can leave at once.
         is_quick: whether it can leave at once, and the connection goes on: the hot path's question.
         owned: the response that `let_go` releases, or None.
+        production: makes the content that follows the payload, or None; belongs to whoever carries the plan.
+        is_chunked: whether that content is sent in the chunked transfer coding.
+        rate: how fast the content is sent at most, or None.
         valid_until_s: until when the plan can be used without asking its validity (monotonic seconds).
     """
 
@@ -44,10 +47,13 @@ class Plan:
         "_validity",
         "cost_bytes",
         "head_bytes",
+        "is_chunked",
         "is_quick",
         "keeps_alive",
         "owned",
         "payload",
+        "production",
+        "rate",
         "rest",
         "second",
         "span",
@@ -66,6 +72,9 @@ class Plan:
         keeps_alive: bool,
         validity: Validity | None,
         owned: Response | None = None,
+        production: Production | None = None,
+        is_chunked: bool = False,
+        rate: Rate | None = None,
     ) -> None:
         """Prepare an answer; see `plan.compile`, which makes them.
 
@@ -77,6 +86,9 @@ class Plan:
             keeps_alive: whether the connection survives the answer.
             validity: what makes the plan reusable, or None for a plan that is used once.
             owned: the response to release after a single use.
+            production: see the attribute.
+            is_chunked: see the attribute.
+            rate: see the attribute.
         """
         self.status = status
         self._before_date = head[0]
@@ -86,7 +98,12 @@ class Plan:
         self.rest = rest
         self.keeps_alive = keeps_alive
         self.span = rest[0] if len(rest) == 1 and isinstance(rest[0], FileSpan) else None
-        self.is_quick = keeps_alive and (not rest or self.span is not None)
+        self.production = production
+        self.is_chunked = is_chunked
+        self.rate = rate
+        # What leaves in one piece and what is carried on are told apart here once, and not per request.
+        leaves_at_once = production is None and (rate is None or not rest)
+        self.is_quick = keeps_alive and leaves_at_once and (not rest or self.span is not None)
         self.total_bytes = 0
         self.valid_until_s = 0.0 if validity is None else validity.valid_until_s
         self.second = -1

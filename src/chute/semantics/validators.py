@@ -7,6 +7,7 @@ only a number of seconds and needs no type of its own; `dates` reads and writes 
 
 from __future__ import annotations
 
+import base64
 import re
 from enum import Enum
 from typing import Final, Literal, NamedTuple
@@ -92,16 +93,32 @@ def weak_match(one: EntityTag, other: EntityTag) -> bool:
     return one.opaque == other.opaque
 
 
-def entity_tag_for_file(mtime_ns: int, size: int) -> EntityTag:
-    """Make the tag of a file from its modification time and size.
+FLATTENED_NS: Final = 315_619_200 * 1_000_000_000
+"""1980-01-02. Builds that flatten dates (containers, Nix, reproducible archives) write this one or an earlier one on
+every file, so that it says nothing about any of them."""
+
+
+def entity_tag_for_file(mtime_ns: int, size: int, *, is_weak: bool = False) -> EntityTag:
+    """Make the tag of a file from its modification time and size; nothing in it differs between replicas.
 
     Nanoseconds, because a file rewritten within one second with the same size must get another tag.
     The tag is strong as far as the file system's stamps are: where they are coarse, two rewrites
     within one tick that keep the size cannot be told apart by any server that does not read the
-    content.
+    content; so the tag of a file that young should be weak.
 
     Args:
         mtime_ns: nanoseconds since 1970; negative for files dated earlier.
         size: in bytes.
+        is_weak: whether the file may still change without a change of either.
     """
-    return EntityTag(b"%x-%x" % (mtime_ns, size))
+    return EntityTag(b"%x-%x" % (mtime_ns, size), is_weak)
+
+
+def entity_tag_for_content(sha_256: bytes) -> EntityTag:
+    """Make the tag of content whose date says nothing, from its SHA-256 hash; 128 bits of it are plenty."""
+    return EntityTag(b"sha256-" + base64.urlsafe_b64encode(sha_256[:16]).rstrip(b"="))
+
+
+def entity_tag_for_variant(tag: EntityTag, variant: bytes) -> EntityTag:
+    """Make the tag of another form of what `tag` names: its bytes are others, and so must its tag be."""
+    return EntityTag(tag.opaque + b"-" + variant, tag.is_weak)

@@ -38,20 +38,26 @@ _NAMED = {b"html": _HTML, b"json": _JSON, b"text": _TEXT}
 class FolderPages:
     """Lists folders beneath one root; used by several threads at once."""
 
-    def __init__(self, root: Root, *, shows_hidden: bool) -> None:
+    def __init__(
+        self, root: Root, *, shows_hidden: bool, archives: bool = False, uploads: bool = False
+    ) -> None:
         """List what is beneath `root`, which stays the caller's.
 
         Args:
             root: resolves the names.
             shows_hidden: whether names that begin with a dot are listed.
+            archives: whether pages offer the folder as one file.
+            uploads: whether pages offer to upload.
         """
         self._root = root
+        self._archives = archives
+        self._uploads = uploads
         self._shows_hidden = shows_hidden
 
-    def blocking_respond(self, request: Request) -> Response:
-        """Answer for the folder that the path names; in a thread."""
+    def blocking_respond(self, request: Request, name: bytes) -> Response:
+        """Answer for the folder `name` beneath the root; in a thread."""
         try:
-            fd = self._root.open(request.path[1:])
+            fd = self._root.open(name)
         except (FileMissing, NotADirectoryError):
             return failure(404, "There is no file with this name.")
         except FileForbidden:
@@ -64,7 +70,7 @@ class FolderPages:
             items = blocking_read_folder(
                 fd,
                 shows_hidden=self._shows_hidden,
-                resolve=lambda name: self._look_behind(request.path[1:] + name),
+                resolve=lambda entry: self._look_behind(name + entry),
             )
         except PermissionError:
             return failure(403, "The server may not read this folder.")
@@ -72,7 +78,7 @@ class FolderPages:
             return failure(500, "The folder could not be read.")
         finally:
             os.close(fd)
-        return _respond(request, items)
+        return self._respond(request, items)
 
     def _look_behind(self, name: bytes) -> os.stat_result | None:
         """Return what the link `name` leads to, if that is beneath the root."""
@@ -87,33 +93,42 @@ class FolderPages:
         finally:
             os.close(fd)
 
+    def _respond(self, request: Request, items: list[Item]) -> Response:
+        view = view_from_query(request.query)
+        named = _FORMAT.search(request.query or b"")
+        accept = request.head.field_value(b"accept")
+        media_type = _NAMED[named[1]] if named else choose_media_type(accept, _OFFERS)
+        fields: FieldLines = [
+            (
+                b"Content-Type",
+                media_type if media_type == _JSON else media_type + b"; charset=utf-8",
+            ),
+            (b"Cache-Control", b"no-cache"),
+            (b"Vary", b"Accept"),
+            (b"X-Content-Type-Options", b"nosniff"),
+        ]
+        if media_type == _HTML:
+            fields.append(
+                (b"Content-Security-Policy", content_security_policy(uploads=self._uploads))
+            )
+        return Response(
+            200, fields, (b"".join(self._render(media_type, request.path, items, view)),)
+        )
 
-def _respond(request: Request, items: list[Item]) -> Response:
-    view = view_from_query(request.query)
-    named = _FORMAT.search(request.query or b"")
-    accept = request.head.field_value(b"accept")
-    media_type = _NAMED[named[1]] if named else choose_media_type(accept, _OFFERS)
-    fields: FieldLines = [
-        (b"Content-Type", media_type if media_type == _JSON else media_type + b"; charset=utf-8"),
-        (b"Cache-Control", b"no-cache"),
-        (b"Vary", b"Accept"),
-        (b"X-Content-Type-Options", b"nosniff"),
-    ]
-    if media_type == _HTML:
-        fields.append((b"Content-Security-Policy", content_security_policy(uploads=False)))
-    return Response(200, fields, (b"".join(_render(media_type, request.path, items, view)),))
-
-
-def _render(media_type: bytes, path: bytes, items: list[Item], view: View) -> Iterator[bytes]:
-    arranged = arrange(items, view.order, view.needle)
-    if media_type == _JSON:
-        return render_json(arranged)
-    if media_type == _TEXT:
-        return render_text(arranged)
-    return render_html(
-        path,
-        arranged,
-        view.order,
-        needle=view.needle,
-        is_complete=len(items) < ENTRIES_MAX,
-    )
+    def _render(
+        self, media_type: bytes, path: bytes, items: list[Item], view: View
+    ) -> Iterator[bytes]:
+        arranged = arrange(items, view.order, view.needle)
+        if media_type == _JSON:
+            return render_json(arranged)
+        if media_type == _TEXT:
+            return render_text(arranged)
+        return render_html(
+            path,
+            arranged,
+            view.order,
+            needle=view.needle,
+            archives=self._archives,
+            uploads=self._uploads,
+            is_complete=len(items) < ENTRIES_MAX,
+        )

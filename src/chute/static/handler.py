@@ -7,39 +7,31 @@ is what a file server decides by itself: which methods, which index file, and wh
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Callable
 from functools import partial
 
 from chute.clock import Clock
-from chute.exchange import Deferred, Request, Response, failure
+from chute.exchange import Deferred, Receiving, Request, Response, Resumption, Validity, failure
+from chute.files.ledger import Ledger
 from chute.files.open_files import Absent, Entry, OpenFile, OpenFiles
 from chute.files.resolve import Root
-from chute.files.respond import respond, whole
-from chute.semantics.media_types import media_type_for_name
-from chute.semantics.negotiation import choose_media_type
 from chute.semantics.target import encode_path
+from chute.static.answers import Found
+from chute.static.archive import ARCHIVES_LANE, Archives
 from chute.static.candidates import is_navigation, parse_candidates
+from chute.static.error_pages import ErrorPages
 from chute.static.folder import LANE, FolderPages
+from chute.static.media_types import MediaTypes
 from chute.static.options import StaticOptions
+from chute.static.setup import checked_prefix, make_answers, make_uploads
+from chute.static.uploads import FILE_METHODS, FOLDER_METHODS
 from chute.transfer.method import Devices
 
-ALLOWED = b"GET, HEAD, OPTIONS"
-
-OFFERS = (b"text/html", b"application/json", b"text/plain")
-"""What an error can be told in; the site's own documents are pages."""
+READING = b"GET, HEAD, OPTIONS"
 
 _WELL_KNOWN = b"/.well-known/"
-
-DEPENDS_ON = frozenset(
-    {
-        b"if-match",
-        b"if-modified-since",
-        b"if-none-match",
-        b"if-range",
-        b"if-unmodified-since",
-        b"range",
-    }
-)
-"""The fields, beside method and target, that a reusable answer of this handler is a function of."""
+_ARCHIVE = re.compile(rb"(?:^|&)archive=(tar|zip)(?:&|$)")
 
 
 class FilesUnchanged:
@@ -62,55 +54,114 @@ class FilesUnchanged:
         return all(self._files.refresh(entry) is found for entry, found in self._seen)
 
 
+class Visit:
+    """One request on its way through the handler.
+
+    Attributes:
+        request: the request.
+        may_wait: whether work may be done before it is answered.
+        looked_at: every entry that the answer depends on.
+    """
+
+    __slots__ = ("looked_at", "may_wait", "request")
+
+    def __init__(self, request: Request, *, may_wait: bool) -> None:
+        self.request = request
+        self.may_wait = may_wait
+        self.looked_at: list[Entry] = []
+
+
 class StaticHandler:
     """Answers GET, HEAD and OPTIONS from the files beneath one root."""
 
-    def __init__(self, options: StaticOptions, clock: Clock) -> None:
+    def __init__(self, options: StaticOptions, clock: Clock, ledger: Ledger | None = None) -> None:
         """Open the root that `options` name.
+
+        Args:
+            options: what to serve, and how.
+            clock: the engine's clock.
+            ledger: what uploads share with those of other workers; needed where `options` allow them.
 
         Raises:
             ConfigError: the folder cannot be opened, or what is to be tried means nothing.
         """
         self._root = Root(os.fsencode(options.root))
+        devices = Devices(options.sendfile)
         self._files = OpenFiles(
             self._root,
             clock,
-            Devices(options.sendfile),
+            devices,
             valid_s=options.valid_s,
             entries_max=options.open_files_max,
             content_bytes_max=max(0, options.sendfile_min_bytes - 1),
         )
+        self._media_types = MediaTypes(options.media_types, charset=options.charset)
+        self._answers = make_answers(options, self._files, self._media_types)
         self._index = [os.fsencode(name) for name in options.index]
         self._only = None if options.only is None else os.fsencode(options.only)
+        self._prefix = checked_prefix(options.prefix)
         self._candidates = parse_candidates(options.try_files)
-        self._error_documents = {
-            status: os.fsencode(name).lstrip(b"/") for status, name in options.error_documents
-        }
+        self._error_pages = ErrorPages(self._files, self._media_types, options.error_documents)
         self._serves_hidden = options.hidden
         self._folder_pages = (
-            FolderPages(self._root, shows_hidden=options.hidden) if options.listing else None
+            FolderPages(
+                self._root,
+                shows_hidden=options.hidden,
+                archives=options.archives,
+                uploads=options.uploads is not None,
+            )
+            if options.listing
+            else None
         )
+        self._archives = (
+            Archives(self._root, devices, shows_hidden=options.hidden) if options.archives else None
+        )
+        self._uploads = make_uploads(options, self._root, ledger)
 
-    def handle(self, request: Request) -> Response | Deferred:
+    def handle(self, request: Request) -> Response | Deferred | Receiving:
         """Answer one request (the handler contract of `exchange`)."""
+        return self._answer(request, may_wait=True)
+
+    def _answer(self, request: Request, *, may_wait: bool) -> Response | Deferred | Receiving:
+        """Answer, now or after some work; after that work only now. A failure gets the site's own page."""
+        response = self._handle(request, may_wait=may_wait)
+        if isinstance(response, Response) and response.explanation is not None:
+            return self._error_pages.on(request, response)
+        return response
+
+    def _handle(self, request: Request, *, may_wait: bool) -> Response | Deferred | Receiving:
+        if self._prefix != b"/":
+            if not request.path.startswith(self._prefix):
+                return self._answer_outside(request)
+            request = request.beneath(self._prefix)
         method = request.head.method
         if method not in (b"GET", b"HEAD"):
-            if method == b"OPTIONS":
-                return Response(204, [(b"Allow", ALLOWED)])
-            return failure(
-                405, "Files can be fetched with GET and HEAD only.", [(b"Allow", ALLOWED)]
-            )
-        name = request.path[1:]
+            return self._receive(request)
+        path = request.subpath
+        name = path[1:]
         if self._only is not None and name != self._only:
             if name:
                 return failure(404, "Only one file is shared here, under another name.")
-            return Response(302, [(b"Location", encode_path(b"/" + self._only))])
-        if self._is_hidden(request.path):
-            return self._with_error_document(request, _answer_absent(Absent.MISSING))
-        answer = self._try_each(request, name)
-        if not isinstance(answer, Absent):
-            return answer
-        return self._with_error_document(request, _answer_absent(answer))
+            return Response(302, [(b"Location", encode_path(self._prefix + self._only))])
+        if self._is_hidden(path):
+            return _answer_absent(Absent.MISSING)
+        found = self._try_each(Visit(request, may_wait=may_wait), name)
+        return _answer_absent(found) if isinstance(found, Absent) else found
+
+    def _receive(self, request: Request) -> Response | Deferred | Receiving:
+        """Answer what is neither GET nor HEAD."""
+        is_asking = request.head.method == b"OPTIONS"
+        if self._uploads is None:
+            if is_asking:
+                return Response(204, [(b"Allow", READING)])
+            return failure(
+                405, "Files can be fetched with GET and HEAD only.", [(b"Allow", READING)]
+            )
+        if is_asking:
+            names_folder = request.path.endswith(b"/")
+            allow = FOLDER_METHODS if names_folder else FILE_METHODS
+            return Response(204, [(b"Allow", allow)])
+        return self._uploads.respond(request)
 
     def sweep(self) -> None:
         """Give back files that have not been used lately; called on a timer."""
@@ -122,6 +173,7 @@ class StaticHandler:
 
     def close(self) -> None:
         """Release every file and the root."""
+        self._answers.close()
         self._files.clear()
         self._root.close()
 
@@ -131,21 +183,21 @@ class StaticHandler:
             return False
         return not path.startswith(_WELL_KNOWN) or b"/." in path[1:]
 
-    def _try_each(self, request: Request, name: bytes) -> Response | Deferred | Absent:
+    def _try_each(self, visit: Visit, name: bytes) -> Response | Deferred | Absent:
         """Answer with the first candidate that is there, or say why none is."""
         names_folder = name.endswith(b"/") or not name
-        looked_at: list[Entry] = []
+        accept = visit.request.head.field_value(b"accept")
         for candidate in self._candidates:
             answer: Response | Deferred | Absent = Absent.MISSING
             match candidate.kind:
                 case "file" if not names_folder:
-                    answer = self._try_file(request, name + candidate.suffix, looked_at)
+                    answer = self._try_file(visit, name + candidate.suffix)
                 case "folder" if names_folder:
-                    answer = self._try_folder(request, name, looked_at)
+                    answer = self._try_folder(visit, name)
                 case "folder" if self._only is None and self._is_folder(name):
-                    answer = _redirect_to_folder(request)
-                case "fallback" if is_navigation(request.path, request.head.field_value(b"accept")):
-                    answer = self._try_fallback(request, candidate.suffix, looked_at)
+                    answer = _redirect_to_folder(visit.request)
+                case "fallback" if is_navigation(visit.request.subpath, accept):
+                    answer = self._try_fallback(visit, candidate.suffix)
                 case "status":
                     return failure(candidate.status, "There is no file with this name.")
                 case _:
@@ -157,55 +209,69 @@ class StaticHandler:
     def _is_folder(self, name: bytes) -> bool:
         return self._files.look_up(name).found is Absent.DIRECTORY
 
-    def _try_folder(
-        self, request: Request, name: bytes, looked_at: list[Entry]
-    ) -> Response | Deferred | Absent:
+    def _try_folder(self, visit: Visit, name: bytes) -> Response | Deferred | Absent:
+        archive = _ARCHIVE.search(visit.request.query or b"")
+        if archive is not None and self._archives is not None:
+            return self._deferred(
+                visit.request,
+                partial(self._archives.blocking_respond, visit.request, name, archive[1].decode()),
+                ARCHIVES_LANE,
+            )
         for index in self._index:
-            answer = self._try_file(request, name + index, looked_at)
+            answer = self._try_file(visit, name + index)
             if answer not in (Absent.MISSING, Absent.DIRECTORY):
                 return answer
         folder = self._files.look_up(name).found
         if folder is not Absent.DIRECTORY:
             return folder if isinstance(folder, Absent) else Absent.MISSING
         if self._folder_pages is not None:
-            return Deferred(partial(self._folder_pages.blocking_respond, request), LANE)
+            return self._deferred(
+                visit.request,
+                partial(self._folder_pages.blocking_respond, visit.request, name),
+                LANE,
+            )
         return failure(403, "This folder has no index page, and its contents are not listed.")
 
-    def _try_file(self, request: Request, name: bytes, looked_at: list[Entry]) -> Response | Absent:
+    def _deferred(
+        self, request: Request, blocking_respond: Callable[[], Response], lane: str
+    ) -> Deferred:
+        """Have an answer made in a thread; a failure gets the site's own page, from this one."""
+
+        def blocking_work() -> Response | Resumption:
+            response = blocking_respond()
+            if response.explanation is None:
+                return response
+            return lambda: self._error_pages.on(request, response)
+
+        return Deferred(blocking_work, lane)
+
+    def _try_file(self, visit: Visit, name: bytes) -> Response | Deferred | Absent:
         entry = self._files.look_up(name)
-        looked_at.append(entry)
+        visit.looked_at.append(entry)
         file = entry.found
         if not isinstance(file, OpenFile):
             return file
-        may_reuse = file.is_stable or file.entity_tag is not None
-        return respond(
-            file,
-            request.head,
-            media_type_for_name(name),
-            validity=FilesUnchanged(self._files, looked_at) if may_reuse else None,
+        again = partial(self._answer, visit.request, may_wait=False) if visit.may_wait else None
+        return self._answers.answer(
+            visit.request, Found(name, file, visit.looked_at), self._validity, again
         )
 
-    def _try_fallback(
-        self, request: Request, name: bytes, looked_at: list[Entry]
-    ) -> Response | Absent:
+    def _validity(self, looked_at: list[Entry]) -> Validity:
+        return FilesUnchanged(self._files, looked_at)
+
+    def _try_fallback(self, visit: Visit, name: bytes) -> Response | Deferred | Absent:
         """Answer with the page of an app; where only Accept made a navigation of it, for this request alone."""
-        answer = self._try_file(request, name, looked_at)
-        if isinstance(answer, Response) and not is_navigation(request.path, None):
+        answer = self._try_file(visit, name)
+        if isinstance(answer, Response) and not is_navigation(visit.request.subpath, None):
             answer.validity = None
             answer.fields.append((b"Vary", b"Accept"))
         return answer
 
-    def _with_error_document(self, request: Request, response: Response) -> Response:
-        """Return `response` with the document that the site has for its status, for whoever reads pages."""
-        name = self._error_documents.get(response.status)
-        accept = request.head.field_value(b"accept")
-        if name is None or choose_media_type(accept, OFFERS) != OFFERS[0]:
-            return response
-        file = self._files.look_up(name).found
-        if not isinstance(file, OpenFile):
-            return response
-        fields = [(b"Content-Type", media_type_for_name(name)), *response.fields]
-        return Response(response.status, fields, (whole(file),))
+    def _answer_outside(self, request: Request) -> Response:
+        """Answer for a path that is not beneath the prefix; the prefix without its slash is a folder without one."""
+        if request.path + b"/" == self._prefix:
+            return _redirect_to_folder(request)
+        return _answer_absent(Absent.MISSING)
 
 
 def _redirect_to_folder(request: Request) -> Response:

@@ -240,7 +240,7 @@ const send = (upload, replaces) => {
   const {file, line, bar, note} = upload, request = new XMLHttpRequest();
   active++;
   request.open("PUT", "./" + encodeURIComponent(file.name));
-  if (!replaces) request.setRequestHeader("If-None-Match", "*");
+  request.setRequestHeader(replaces ? "If-Match" : "If-None-Match", "*");
   request.upload.onprogress = event => {
     bar.value = event.loaded / event.total || 0;
     note.textContent = Math.floor(bar.value * 100) + " %";

@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from chute.clock import monotonic_s
+from chute.compose import Shared
 from chute.config.model import Config
 from chute.errors import ConfigError, MisuseError
 from chute.supervisor.sockets import Listening
@@ -38,7 +39,7 @@ STOP_TIMEOUT_S = 5.0
 class Master:
     """The parent of the workers."""
 
-    def __init__(self, config: Config, listening: Sequence[Listening]) -> None:
+    def __init__(self, config: Config, shared: Shared, listening: Sequence[Listening]) -> None:
         """Prepare to run `config.workers` workers on sockets that stay the caller's.
 
         Raises:
@@ -50,6 +51,7 @@ class Master:
                 hint="use --workers 1",
             )
         self._config = config
+        self._shared = shared
         self._listening = listening
         self._slots: dict[int, int] = {}
         self._started_s: dict[int, float] = {}
@@ -109,7 +111,7 @@ class Master:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             mine = _own_sockets(self._listening, slot)
-            run_worker(self._config, mine, parent_alive_fd=self._alive_read)
+            run_worker(self._config, self._shared, mine, parent_alive_fd=self._alive_read)
             status = 0
         except ConfigError as error:
             logger.error("worker %d cannot start: %s", slot, error)  # noqa: TRY400 - theirs, not ours

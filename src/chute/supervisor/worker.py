@@ -7,12 +7,13 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 
-from chute.compose import Composed
+from chute.compose import Composed, Shared
 from chute.config.model import Config
 
 
 def run_worker(
     config: Config,
+    shared: Shared,
     sockets: Sequence[socket.socket],
     *,
     on_ready: Callable[[], None] | None = None,
@@ -22,6 +23,7 @@ def run_worker(
 
     Args:
         config: what to serve.
+        shared: what the workers share.
         sockets: listening sockets of this worker; taken over.
         on_ready: called when requests are answered and signals are heeded.
         parent_alive_fd: the reading end of a pipe that the parent holds; its end means that the parent is gone.
@@ -29,11 +31,12 @@ def run_worker(
     Raises:
         ConfigError: something that the configuration names cannot be opened.
     """
-    asyncio.run(_serve(config, sockets, on_ready, parent_alive_fd))
+    asyncio.run(_serve(config, shared, sockets, on_ready, parent_alive_fd))
 
 
 async def _serve(
     config: Config,
+    shared: Shared,
     sockets: Sequence[socket.socket],
     on_ready: Callable[[], None] | None,
     parent_alive_fd: int | None,
@@ -44,7 +47,7 @@ async def _serve(
         loop.add_signal_handler(number, stopped.set)
     if parent_alive_fd is not None:
         loop.add_reader(parent_alive_fd, stopped.set)
-    composed = Composed(config)
+    composed = Composed(config, shared)
     try:
         composed.start(sockets)
         if on_ready is not None:

@@ -92,6 +92,11 @@ class Device:
         self.examined_s = monotonic_s()
         self.is_certain = True
 
+    @property
+    def may_change_unseen(self) -> bool:
+        """Whether others change its files behind this kernel's back: a network, a shared folder, a process."""
+        return self.file_system.partition(".")[0] in DISTRUSTED
+
     def would_wait(self, fd: int, offset: int, count: int) -> bool:
         """Whether reading `count` bytes of `fd` at `offset` is known to wait for the disk.
 

@@ -75,18 +75,25 @@ class Outbox:
         self._acknowledged = -sys.maxsize
         self._holds_unsent = holds_unsent
         self._refused = 0
-        # An empty last piece would never lift the MSG_MORE of the one before it.
-        self._pieces = deque(piece for piece in pieces if size_of(piece) > 0)
+        self._pieces: deque[Piece] = deque()
         self._offset = 0
-        self._total = bytes_in(pieces)
+        self._total = 0
         self._carrier = Carrier(
             fd, send, copy_reason=copy_reason, holds_unsent=holds_unsent, may_wait=may_wait
         )
         self.sent = already_sent
-        for piece in self._pieces:
-            if isinstance(piece, FileSpan):
-                piece.file.acquire()
+        self.append(pieces)
         self._skip(already_sent)
+
+    def append(self, pieces: tuple[Piece, ...]) -> None:
+        """Queue more; acquires every file among `pieces`."""
+        for piece in pieces:
+            # An empty last piece would never lift the MSG_MORE of the one before it.
+            if size_of(piece) > 0:
+                self._pieces.append(piece)
+                if isinstance(piece, FileSpan):
+                    piece.file.acquire()
+        self._total += bytes_in(pieces)
 
     @property
     def carried(self) -> bytes:

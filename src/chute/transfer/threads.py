@@ -54,7 +54,7 @@ class Threads(Generic[AnyJob]):
         self._threads_per_lane_max = threads_per_lane_max
         self._jobs: SimpleQueue[AnyJob | None] = SimpleQueue()
         self._done: SimpleQueue[tuple[AnyJob, object]] = SimpleQueue()
-        self._threads = 0
+        self._threads: list[threading.Thread] = []
         self._running: dict[Hashable, int] = {}
         self._waiting: dict[Hashable, dict[AnyJob, None]] = {}
 
@@ -86,26 +86,34 @@ class Threads(Generic[AnyJob]):
                 self._waiting.pop(job.lane, None)
             job.on_done(outcome)
 
-    def close(self) -> list[AnyJob]:
-        """Send the threads home, and return the jobs that never began; nobody hears of what is still being done."""
+    def close(self, *, patience_s: float = 0.0) -> list[AnyJob]:
+        """Send the threads home, and return the jobs that never began; nobody hears of what is still being done.
+
+        Args:
+            patience_s: how long to wait for work that has begun, at each thread.
+        """
         never_begun = [job for waiting in self._waiting.values() for job in waiting]
         self._waiting.clear()
-        for _ in range(self._threads):
+        for _ in self._threads:
             self._jobs.put(None)
+        if patience_s > 0:
+            for thread in self._threads:
+                thread.join(patience_s)
         return never_begun
 
     def _begin(self, job: AnyJob) -> None:
         self._running[job.lane] = self._running.get(job.lane, 0) + 1
-        if self._threads < min(self._threads_max, sum(self._running.values())):
+        if len(self._threads) < min(self._threads_max, sum(self._running.values())):
+            thread = threading.Thread(target=self._work, name="chute-work", daemon=True)
             try:
-                threading.Thread(target=self._work, name="chute-work", daemon=True).start()
+                thread.start()
             except RuntimeError:
                 # No further thread is allowed (a limit on processes, as containers have).
                 if not self._threads:
                     self._perform(job)
                     return
             else:
-                self._threads += 1
+                self._threads.append(thread)
         self._jobs.put(job)
 
     def _work(self) -> None:

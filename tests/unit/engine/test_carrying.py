@@ -20,6 +20,7 @@ from chute.transfer.progress import Progress
 from chute.transfer.read_ahead import THREADS_PER_DEVICE_MAX, Wanted
 from chute.transfer.source import CLOSED, FileSpan, SharedFile
 from disks import BusyThreads, PlayedDisk, PlayedLoop
+from readiness import no_threads
 
 CONTENT = os.urandom(20_000)
 DATE = b"Thu, 01 Jan 1970 00:00:00 GMT"
@@ -77,7 +78,12 @@ class Answer:
         self.socket = PlayedSocket(script, AMPLE)
         self.disk = PlayedDisk(self.socket)
         self.carrying = Carrying(
-            SOCKET_FD, self.socket.send, known_head(file), already_sent=already_sent
+            SOCKET_FD,
+            self.socket.send,
+            known_head(file),
+            no_threads(),
+            0.0,
+            already_sent=already_sent,
         )
 
     def step(self, budget: int = AMPLE) -> tuple[Progress, bool]:
@@ -88,8 +94,8 @@ class Answer:
         """Have content read by a real thread, and wait for it."""
         heard: list[None] = []
         with self.disk.plugged():
-            self.carrying.have_read(loop.reader, lambda: (heard.append(None), then()))
-            assert self.carrying.waits_for_disk
+            self.carrying.have_content(loop.reader, lambda: (heard.append(None), then()))
+            assert self.carrying.is_waiting
             loop.run_until(lambda: bool(heard))
 
 
@@ -136,7 +142,7 @@ def test_plan_that_is_used_once_is_let_go_of_and_the_file_is_not(tmp_path: Path)
     known = known_head(shared, owned=response)
     shared.release()
     played = PlayedSocket()
-    carrying = Carrying(SOCKET_FD, played.send, known, already_sent=0)
+    carrying = Carrying(SOCKET_FD, played.send, known, no_threads(), 0.0, already_sent=0)
     assert known.plan.owned is None
     assert shared.fd != CLOSED
     carrying.give_up()
@@ -150,7 +156,7 @@ def test_cold_content_is_read_in_a_thread_and_then_sent(loop: PlayedLoop, file: 
     answer = Answer(file)
     told: list[bool] = []
     assert answer.step() == (Progress.COLD, True)
-    answer.have_read(loop, lambda: told.append(answer.carrying.waits_for_disk))
+    answer.have_read(loop, lambda: told.append(answer.carrying.is_waiting))
     assert told == [False], "told once, when another step makes sense"
     assert answer.step() == (Progress.DONE, True)
     assert answer.socket.accepted == EXPECTED
@@ -214,7 +220,7 @@ def test_reading_is_asked_for_only_after_it_was_found_to_be_needed(
 ):
     answer = Answer(file)
     with pytest.raises(AssertionError, match="only after COLD"):
-        answer.carrying.have_read(loop.reader, lambda: None)
+        answer.carrying.have_content(loop.reader, lambda: None)
     answer.carrying.give_up()
 
 
@@ -250,7 +256,7 @@ def test_giving_up_while_a_thread_reads_is_not_heard_of_again(
     answer = cold(shared)
     shared.release()
     told: list[None] = []
-    answer.carrying.have_read(loop.reader, lambda: told.append(None))
+    answer.carrying.have_content(loop.reader, lambda: told.append(None))
     busy.wait_until_started(shared.device, 1)
     answer.carrying.give_up()
     os.fstat(shared.fd)  # the thread still reads from it
@@ -268,7 +274,7 @@ def test_giving_up_while_it_waits_for_a_thread_takes_it_out_of_the_queue(
     told: list[None] = []
     for _ in range(100):
         answer = cold(shared)
-        answer.carrying.have_read(loop.reader, lambda: told.append(None))
+        answer.carrying.have_content(loop.reader, lambda: told.append(None))
         answer.carrying.give_up()
     shared.release()
     assert shared.fd == CLOSED, "the queue holds it"
@@ -285,7 +291,7 @@ def test_giving_up_leaves_the_others_in_the_queue(
     told: list[int] = []
     answers = [cold(file) for _ in range(5)]
     for number, answer in enumerate(answers):
-        answer.carrying.have_read(loop.reader, lambda number=number: told.append(number))
+        answer.carrying.have_content(loop.reader, lambda number=number: told.append(number))
     for number in (0, 2, 4):
         answers[number].carrying.give_up()
     busy.end()
@@ -305,7 +311,7 @@ def test_giving_up_after_content_was_read_gives_the_file_back(loop: PlayedLoop, 
 def test_giving_up_twice_is_giving_up_once(loop: PlayedLoop, busy: BusyThreads, file: SharedFile):
     outcomes = saturate(loop, busy, file)
     answer = cold(file)
-    answer.carrying.have_read(loop.reader, lambda: None)
+    answer.carrying.have_content(loop.reader, lambda: None)
     answer.carrying.give_up()
     answer.carrying.give_up()
     busy.end()

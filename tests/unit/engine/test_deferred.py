@@ -3,41 +3,18 @@
 from __future__ import annotations
 
 import os
-import socket
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from chute.clock import Clock
-from chute.engine.connection import Connection
-from chute.engine.connections import Connections
-from chute.engine.limits import WORK_TIMEOUT_S, Limits
-from chute.engine.service import Service
+from chute.engine.limits import WORK_TIMEOUT_S
 from chute.engine.states import State
-from chute.engine.tally import Tally
-from chute.engine.timers import Timers
 from chute.exchange import Deferred, Request, Response
-from chute.streams import FAILED, HUNG_UP, READABLE, WRITABLE
-from chute.transfer.read_ahead import ReadAhead
+from chute.streams import FAILED, HUNG_UP
 from chute.transfer.source import CLOSED, FileSpan, SharedFile
-from chute.transfer.threads import Threads
-from readiness import connected_pair
-
-READY = READABLE | WRITABLE
-
-
-class Poller:
-    def retire(self, fd: int, closable: socket.socket) -> None:
-        closable.close()
-
-
-class Bridge:
-    def __init__(self) -> None:
-        self.ready: deque[Connection] = deque()
-        self.poller = Poller()
+from scene import READY, Scene
 
 
 class ForEver:
@@ -49,28 +26,15 @@ class ForEver:
         return True
 
 
-class Scene:
-    """A connection whose handler defers every answer, and the loop around it, driven by hand."""
+class Deferring(Scene):
+    """A scene whose handler defers every answer."""
 
     def __init__(self, make: Callable[[Request], Response]) -> None:
+        super().__init__(self.answer)
         self._make = make
         self.asked = 0
         self.may_go_on = threading.Event()
         self.may_go_on.set()
-        self._done = threading.Semaphore(0)
-        self.threads: Threads = Threads(self._done.release, threads_max=2, threads_per_lane_max=1)
-        self.bridge = Bridge()
-        self.clock = Clock()
-        self.timers = Timers(self.clock.now_s, 0.25)
-        connections = Connections(
-            self.bridge,  # type: ignore[arg-type]
-            self.timers,
-            ReadAhead(lambda: None),
-            self.threads,
-        )
-        self.service = Service(self.answer, frozenset(), self.clock, Limits(), None, Tally())
-        self.near, self.far = connected_pair()
-        self.connection = Connection(self.near, "peer", self.service, connections)
 
     def answer(self, request: Request) -> Response | Deferred:
         self.asked += 1
@@ -81,54 +45,26 @@ class Scene:
 
         return Deferred(blocking_respond, "lane")
 
-    def send(self, *targets: str, method: str = "GET") -> None:
-        for target in targets:
-            self.far.send(f"{method} {target} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
-        self.connection.on_event(READY)
-
-    def wait_s(self, seconds: float) -> None:
-        """Let time pass, as the engine's tick would notice it."""
-        self.clock.now_s += seconds
-        self.timers.advance(self.clock.now_s)
-
-    def deliver(self) -> None:
-        """Wait until a thread is done, and let the connection go on."""
-        assert self._done.acquire(timeout=10)
-        self.threads.deliver()
-        while self.bridge.ready:
-            self.bridge.ready.popleft().resume()
-
-    def received(self) -> bytes:
-        data = b""
-        try:
-            while piece := self.far.recv(1 << 20):
-                data += piece
-        except BlockingIOError:
-            pass
-        return data
-
 
 @pytest.fixture
-def scene() -> Iterator[Callable[..., Scene]]:
-    scenes: list[Scene] = []
+def scene() -> Iterator[Callable[..., Deferring]]:
+    scenes: list[Deferring] = []
 
-    def make(respond: Callable[[Request], Response]) -> Scene:
-        scenes.append(Scene(respond))
+    def make(respond: Callable[[Request], Response]) -> Deferring:
+        scenes.append(Deferring(respond))
         return scenes[-1]
 
     yield make
     for made in scenes:
         made.may_go_on.set()
-        made.threads.close()
-        made.connection.abort()
-        made.far.close()
+        made.end()
 
 
 def echo(request: Request) -> Response:
     return Response(200, [(b"Content-Type", b"text/plain")], (request.path,))
 
 
-def test_answer_is_sent_when_it_has_been_made(scene: Callable[..., Scene]):
+def test_answer_is_sent_when_it_has_been_made(scene: Callable[..., Deferring]):
     made = scene(echo)
     made.send("/a")
     assert made.connection.state is State.WAITING
@@ -138,7 +74,7 @@ def test_answer_is_sent_when_it_has_been_made(scene: Callable[..., Scene]):
     assert made.connection.state is State.READING
 
 
-def test_requests_behind_it_wait_their_turn(scene: Callable[..., Scene]):
+def test_requests_behind_it_wait_their_turn(scene: Callable[..., Deferring]):
     made = scene(echo)
     made.send("/a", "/b", "/c")
     for _ in range(3):
@@ -147,7 +83,7 @@ def test_requests_behind_it_wait_their_turn(scene: Callable[..., Scene]):
     assert [reply.rpartition(b"\r\n\r\n")[2] for reply in replies] == [b"/a", b"/b", b"/c"]
 
 
-def test_events_meanwhile_change_nothing(scene: Callable[..., Scene]):
+def test_events_meanwhile_change_nothing(scene: Callable[..., Deferring]):
     made = scene(echo)
     made.may_go_on.clear()
     made.send("/a")
@@ -162,7 +98,7 @@ def test_events_meanwhile_change_nothing(scene: Callable[..., Scene]):
 
 
 def test_failure_of_the_work_is_a_500_and_the_connection_goes_on(
-    scene: Callable[..., Scene], caplog: pytest.LogCaptureFixture
+    scene: Callable[..., Deferring], caplog: pytest.LogCaptureFixture
 ):
     def fail(request: Request) -> Response:
         raise ZeroDivisionError("the reason")
@@ -177,7 +113,7 @@ def test_failure_of_the_work_is_a_500_and_the_connection_goes_on(
     made.deliver()
 
 
-def test_reusable_answer_is_made_once(scene: Callable[..., Scene]):
+def test_reusable_answer_is_made_once(scene: Callable[..., Deferring]):
     made = scene(lambda request: Response(200, [], (b"content",), validity=ForEver()))
     for _ in range(2):  # admission on second sight
         made.send("/a")
@@ -188,7 +124,7 @@ def test_reusable_answer_is_made_once(scene: Callable[..., Scene]):
     assert made.asked == asked
 
 
-def test_head_gets_the_length_and_no_content(scene: Callable[..., Scene]):
+def test_head_gets_the_length_and_no_content(scene: Callable[..., Deferring]):
     made = scene(echo)
     made.send("/abc", method="HEAD")
     made.deliver()
@@ -198,7 +134,7 @@ def test_head_gets_the_length_and_no_content(scene: Callable[..., Scene]):
 
 
 def test_work_that_never_ends_is_given_up(
-    scene: Callable[..., Scene], caplog: pytest.LogCaptureFixture
+    scene: Callable[..., Deferring], caplog: pytest.LogCaptureFixture
 ):
     made = scene(echo)
     made.may_go_on.clear()
@@ -212,7 +148,7 @@ def test_work_that_never_ends_is_given_up(
 
 @pytest.mark.parametrize("has_begun", [True, False])
 def test_peer_that_leaves_costs_nothing(
-    scene: Callable[..., Scene], tmp_path: Path, has_begun: bool
+    scene: Callable[..., Deferring], tmp_path: Path, has_begun: bool
 ):
     path = tmp_path / "content"
     path.write_bytes(b"content")
@@ -255,3 +191,44 @@ class _Busy:
 
     def on_done(self, outcome: object) -> None:
         pass
+
+
+def test_rest_of_the_work_is_done_in_the_thread_of_the_loop(scene: Callable[..., Deferring]):
+    threads: list[str] = []
+
+    def first(request: Request) -> Callable[[], Response]:
+        threads.append(threading.current_thread().name)
+
+        def rest() -> Response:
+            threads.append(threading.current_thread().name)
+            return echo(request)
+
+        return rest
+
+    made = scene(first)
+    made.send("/a")
+    made.deliver()
+    assert made.received().endswith(b"\r\n\r\n/a")
+    assert threads == ["chute-work", threading.current_thread().name]
+
+
+def test_rest_of_the_work_may_be_deferred_again(scene: Callable[..., Deferring]):
+    made = scene(lambda request: lambda: Deferred(lambda: echo(request), "another lane"))
+    made.send("/a")
+    made.deliver()
+    assert made.received() == b""
+    made.deliver()
+    assert made.received().endswith(b"\r\n\r\n/a")
+
+
+def test_rest_of_the_work_that_fails_is_a_500(
+    scene: Callable[..., Deferring], caplog: pytest.LogCaptureFixture
+):
+    def fail() -> Response:
+        raise ZeroDivisionError("the reason")
+
+    made = scene(lambda request: fail)
+    made.send("/a")
+    made.deliver()
+    assert made.received().startswith(b"HTTP/1.1 500 ")
+    assert "the reason" in caplog.text

@@ -9,10 +9,12 @@ import pytest
 
 from chute.clock import Clock
 from chute.engine.limits import RECEIVE_BYTES, Limits
+from chute.engine.pending import Pending
 from chute.engine.service import NO_TIME_S, REQUEST_LINE_LOGGED_MAX, Service
+from chute.engine.taking import Taking
 from chute.engine.tally import Tally
 from chute.errors import PeerError
-from chute.exchange import Request, Response, failure
+from chute.exchange import Deferred, Receiving, Request, Response, failure
 from chute.middleware.access_log import AccessLog, CombinedFormat
 from chute.plan.plan import KnownHead
 
@@ -242,14 +244,40 @@ def test_refused_request_is_shown_shortened_to_its_first_line():
     assert service.refuse(error, b"x" * 9000).request_line == b"x" * REQUEST_LINE_LOGGED_MAX
 
 
-def test_content_beyond_the_limit_never_reaches_the_handler():
+def test_content_that_nobody_wants_is_refused_beyond_the_limit():
     handler = CountingHandler()
     service = service_of(handler, limits=Limits(content_bytes_max=10))
     post = b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n"
     assert service.answer(post % 10).plan.status == 200
     known = service.answer(post % 11)
     assert (known.plan.status, known.plan.keeps_alive) == (413, False)
-    assert len(handler.requests) == 1
+
+
+def test_failure_with_content_beyond_the_limit_is_told_and_ends_the_connection():
+    service = service_of(
+        lambda request: failure(401, "Who are you?"), limits=Limits(content_bytes_max=10)
+    )
+    known = service.answer(b"PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\n")
+    assert (known.plan.status, known.plan.keeps_alive) == (401, False)
+
+
+@pytest.mark.parametrize("count", [10, 11])
+def test_work_before_the_answer_may_lead_to_content_beyond_the_limit(count: int):
+    """Whoever asks for a password first cannot know how much content the handler behind it takes."""
+    receiving = Receiving(None, "lane", content_bytes_max=10)  # type: ignore[arg-type]
+    service = service_of(
+        lambda request: Deferred(lambda: lambda: receiving, "lane"),  # type: ignore[arg-type,return-value]
+        limits=Limits(content_bytes_max=1),
+    )
+    raw_head = b"PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % count
+    pending = service.answer(raw_head)
+    assert isinstance(pending, Pending)
+    answer = service.complete(pending, pending.blocking_work())
+    if count == 10:
+        assert isinstance(answer, Taking)
+    else:
+        assert isinstance(answer, KnownHead)
+        assert (answer.plan.status, answer.plan.keeps_alive) == (413, False)
 
 
 def test_request_with_content_is_never_remembered():

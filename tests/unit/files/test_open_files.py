@@ -11,6 +11,7 @@ import pytest
 from chute.errors import DescriptorsExhausted, FileError, FileForbidden, FileMissing
 from chute.files import open_files
 from chute.files.open_files import Absent, OpenFile, OpenFiles
+from chute.transfer.method import Device
 from chute.transfer.source import CLOSED
 from disk import LARGE, LONG_AGO_NS, SMALL, Disk, content_of, is_open, open_file, write
 from trees import descriptors
@@ -399,3 +400,19 @@ def test_contents_in_memory_survive_the_giving_back_of_descriptors(files: OpenFi
     files.give_back_descriptors()
     assert isinstance(small.found, OpenFile)
     assert large.found is Absent.MISSING
+
+
+def test_file_that_others_may_change_unseen_is_looked_at_each_time(disk: Disk):
+    files = disk.files(valid_s=60.0)
+    entry = files.look_up(b"large")
+    file = open_file(entry)
+    file.device = Device()
+    file.device.file_system = "nfs4"
+    disk.pass_time(60.0)
+    files.refresh(entry)
+    disk.opened.clear()
+    files.look_up(b"large")
+    files.look_up(b"large")
+    assert disk.opened == [b"large", b"large"]
+    assert open_file(entry) is file
+    files.clear()

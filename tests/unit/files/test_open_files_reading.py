@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from chute.errors import FileForbidden, FileMissing
 from chute.files import open_files
 from chute.files.open_files import Absent, OpenFile, OpenFiles
+from chute.semantics.validators import FLATTENED_NS, EntityTag
 from chute.transfer.source import CLOSED
 from chute.transfer.unsized import UNTRUSTED_SIZE_BYTES
 from disk import (
@@ -62,17 +64,62 @@ def test_empty_file_is_a_file_like_any_other(disk: Disk, files: OpenFiles):
 
 
 @pytest.mark.parametrize(
-    ("modified_ns", "modified_s"),
-    [(-1, -1), (-1_000_000_000, -1), (-1_500_000_000, -2), (0, 0), (1, 0)],
+    "modified_ns", [-1_500_000_000, -1, 0, 1, 315_532_800 * 10**9, FLATTENED_NS]
 )
-def test_t19_second_of_a_modification_time_is_rounded_down(
-    disk: Disk, files: OpenFiles, modified_ns: int, modified_s: int
+def test_t19_date_that_a_build_has_flattened_says_nothing(
+    disk: Disk, files: OpenFiles, monkeypatch: pytest.MonkeyPatch, modified_ns: int
 ):
     write(disk.folder / "old", b"old", modified_ns=modified_ns)
-    file = open_file(files.look_up(b"old"))
-    assert file.modified_s == modified_s
-    assert file.entity_tag is not None
+    changed_ns = os.stat(disk.folder / "old").st_ctime_ns
+    monkeypatch.setattr(open_files, "wall_ns", lambda: changed_ns + open_files.RACY_NS + 1)
+    entry = files.look_up(b"old")
+    file = open_file(entry)
+    assert (file.modified_s, file.last_modified, file.entity_tag) == (None, None, None)
+    assert file.wants_hash
     assert file.is_stable
+    assert files.look_up(b"old") is entry, "it is kept nevertheless"
+
+
+def test_date_after_the_flattened_ones_is_taken_for_one(disk: Disk, files: OpenFiles):
+    write(disk.folder / "old", b"old", modified_ns=FLATTENED_NS + 1)
+    file = open_file(files.look_up(b"old"))
+    assert file.modified_s == FLATTENED_NS // 10**9
+    assert file.entity_tag is not None
+    assert not file.wants_hash
+
+
+def test_file_with_a_flattened_date_that_was_written_just_now_is_not_stable(
+    disk: Disk, files: OpenFiles
+):
+    write(disk.folder / "old", b"old", modified_ns=1)
+    assert not open_file(files.look_up(b"old")).is_stable
+
+
+def test_hash_is_adopted_as_a_strong_tag(disk: Disk, files: OpenFiles):
+    write(disk.folder / "old", b"old", modified_ns=1)
+    file = open_file(files.look_up(b"old"))
+    file.adopt_hash(hashlib.sha256(b"old").digest())
+    assert file.entity_tag == EntityTag(b"sha256-y6BrVzb69n5UsHtWHq6UOQ")
+    assert not file.wants_hash
+
+
+@pytest.mark.parametrize(
+    ("age_ns", "is_weak"), [(open_files.RACY_NS, True), (open_files.RACY_NS + 1, False)]
+)
+def test_t18_tag_is_weak_while_the_file_may_change_unnoticed(
+    disk: Disk, files: OpenFiles, monkeypatch: pytest.MonkeyPatch, age_ns: int, is_weak: bool
+):
+    monkeypatch.setattr(open_files, "wall_ns", lambda: LONG_AGO_NS + age_ns)
+    tag = open_file(files.look_up(b"small")).entity_tag
+    assert tag is not None
+    assert tag.is_weak is is_weak
+
+
+def test_t19_date_to_come_is_not_told(
+    disk: Disk, files: OpenFiles, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(open_files, "wall_ns", lambda: LONG_AGO_NS - 1)
+    assert open_file(files.look_up(b"small")).last_modified is None
 
 
 @pytest.mark.parametrize(

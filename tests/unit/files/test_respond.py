@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from chute.exchange import Response, Validity
+from chute.exchange import Rate, Response, Validity
 from chute.files.open_files import OpenFile
-from chute.files.respond import respond
+from chute.files.respond import Representation, respond
 from chute.semantics.messages import RequestHead
+from chute.semantics.validators import EntityTag
 from chute.transfer.source import CLOSED, FileSpan, Piece
 
 CONTENT = bytes(range(256)) * 4
@@ -70,7 +71,8 @@ def ask(
     validity: Validity | None = None,
 ) -> Response:
     head = RequestHead(method, b"/", 1, list(lines))
-    return respond(file, head, MEDIA_TYPE, validity=validity)
+    selected = Representation(file, MEDIA_TYPE, file.entity_tag)
+    return respond(selected, head, validity=validity)
 
 
 def sent(piece: Piece) -> bytes:
@@ -318,3 +320,39 @@ def test_t10_answer_without_the_file_does_not_hold_it(file: OpenFile, line: tupl
     before = file._holders
     ask(file, line)
     assert file._holders == before
+
+
+CODING = (b"Content-Encoding", b"br")
+VARY = (b"Vary", b"Accept-Encoding")
+
+
+@pytest.mark.parametrize(
+    ("lines", "status", "has_coding", "has_vary"),
+    [
+        ([], 200, True, True),
+        ([(b"range", b"bytes=0-9")], 206, True, True),
+        ([(b"range", b"bytes=0-9,20-29")], 206, True, True),
+        ([(b"if-none-match", b'"tag-br"')], 304, False, True),
+        ([(b"if-none-match", TAG)], 200, True, True),
+        ([(b"if-match", TAG)], 412, False, False),
+        ([(b"range", b"bytes=99999-")], 416, False, False),
+    ],
+    ids=["whole", "a range", "ranges", "unchanged", "another form's tag", "failed", "outside"],
+)
+def test_fields_of_the_form_are_on_the_answers_that_have_it(
+    file: OpenFile,
+    lines: list[tuple[bytes, bytes]],
+    status: int,
+    has_coding: bool,
+    has_vary: bool,
+):
+    head = RequestHead(b"GET", b"/", 1, lines)
+    selected = Representation(file, MEDIA_TYPE, EntityTag(b"tag-br"), (CODING,), (VARY,))
+    response = respond(selected, head, rate=Rate(1000))
+    assert response.status == status
+    assert (CODING in response.fields) is has_coding
+    assert (VARY in response.fields) is has_vary
+    if status in (200, 206):
+        assert (b"ETag", b'"tag-br"') in response.fields
+        assert response.rate == Rate(1000)
+    response.release()
