@@ -1,0 +1,212 @@
+"""Uploads on the wire: what becomes of what a client sends, and of what it does not send to the end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from running import RunningChute, Serve, wait_until
+
+CONTENT = os.urandom(3_000_000)
+
+
+def put(server: RunningChute, target: str, content: bytes, *lines: str) -> int:
+    with server.connect() as wire:
+        head = [f"PUT {target} HTTP/1.1", "Host: test", f"Content-Length: {len(content)}", *lines]
+        wire.send("\r\n".join([*head, "", ""]).encode())
+        wire.send(content)
+        return wire.read_reply("PUT").status
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(os.listdir(folder))
+
+
+def test_file_arrives_whole_and_can_be_fetched(serve: Serve, folder: Path):
+    server = serve("--upload", "--valid", "0")
+    before = server.descriptors()
+    assert put(server, "/new.bin", CONTENT) == 201
+    assert (folder / "new.bin").read_bytes() == CONTENT
+    assert server.get("/new.bin").body == CONTENT
+    assert names(folder) == ["new.bin"]
+    (folder / "new.bin").unlink()
+    wait_until(lambda: server.descriptors() <= before + 1, what="the end of what was open")
+
+
+def test_uploads_are_off_unless_they_are_wanted(serve: Serve, folder: Path):
+    server = serve()
+    assert put(server, "/new.bin", b"content") == 405
+    assert server.get("/", method="OPTIONS")["allow"] == "GET, HEAD, OPTIONS"
+    assert names(folder) == []
+
+
+def test_options_tells_what_is_allowed(serve: Serve):
+    server = serve("--upload")
+    assert "PUT" in server.get("/file", method="OPTIONS")["allow"]
+    assert "POST" in server.get("/", method="OPTIONS")["allow"]
+
+
+def test_file_is_replaced_only_if_the_request_says_so(serve: Serve, folder: Path):
+    (folder / "a").write_bytes(b"first")
+    server = serve("--upload", "--valid", "0")
+    assert put(server, "/a", b"second") == 409
+    assert put(server, "/a", b"second", "If-None-Match: *") == 412
+    assert (folder / "a").read_bytes() == b"first"
+    tag = server.get("/a")["etag"]
+    assert put(server, "/a", b"second", f"If-Match: {tag}") == 204
+    assert put(server, "/a", b"third", f"If-Match: {tag}") == 412
+    assert (folder / "a").read_bytes() == b"second"
+    assert put(serve("--upload", "--overwrite"), "/a", b"fourth") == 204
+    assert (folder / "a").read_bytes() == b"fourth"
+
+
+def test_client_that_breaks_off_leaves_nothing_behind(serve: Serve, folder: Path):
+    server = serve("--upload")
+    server.get("/")
+    before = server.descriptors()
+    for count in (0, 10, 2_000_000):
+        with server.connect() as wire:
+            wire.send(b"PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5000000\r\n\r\n")
+            wire.send(CONTENT[:count])
+    wait_until(lambda: server.descriptors() <= before, what="the end of what was open")
+    assert names(folder) == []
+
+
+def test_server_that_stops_leaves_nothing_behind(serve: Serve, folder: Path):
+    server = serve("--upload")
+    with server.connect() as wire:
+        wire.send(b"PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5000000\r\n\r\n")
+        wire.send(CONTENT[:2_000_000])
+        server.get("/")
+        assert server.stop() == 0
+    assert names(folder) == []
+
+
+@pytest.mark.parametrize("is_chunked", [False, True], ids=["announced", "chunked"])
+def test_upload_beyond_the_limit_is_a_413(serve: Serve, folder: Path, is_chunked: bool):
+    server = serve("--upload", "--upload-max", "1M")
+    with server.connect() as wire:
+        if is_chunked:
+            wire.send(b"PUT /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for _ in range(11):
+                wire.send(b"186a0\r\n" + CONTENT[:100_000] + b"\r\n")
+        else:
+            wire.send(b"PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1048577\r\n\r\n")
+        assert wire.read_reply("PUT").status == 413
+    wait_until(lambda: names(folder) == [], what="the clean-up")
+
+
+def test_upload_beyond_the_quota_is_a_507(serve: Serve, folder: Path):
+    (folder / "there").write_bytes(CONTENT[:600_000])
+    server = serve("--upload", "--upload-quota", "1M")
+    assert put(server, "/a", CONTENT[:600_000]) == 507
+    assert put(server, "/b", CONTENT[:400_000]) == 201
+    assert names(folder) == ["b", "there"]
+
+
+def test_uploads_of_one_name_are_each_whole(serve: Serve, folder: Path):
+    server = serve("--upload", "--overwrite")
+    contents = [bytes([number]) * 700_000 for number in range(6)]
+    statuses: list[int] = []
+    threads = [
+        threading.Thread(target=lambda content=content: statuses.append(put(server, "/a", content)))
+        for content in contents
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(statuses) == [201, 204, 204, 204, 204, 204]
+    assert (folder / "a").read_bytes() in contents
+    assert names(folder) == ["a"]
+
+
+def test_others_are_served_while_somebody_uploads_slowly(serve: Serve, folder: Path):
+    (folder / "there").write_bytes(b"there")
+    server = serve("--upload")
+    with server.connect() as slow:
+        slow.send(b"PUT /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na")
+        for _ in range(5):
+            assert server.get("/there").body == b"there"
+        slow.send(b"bc")
+        assert slow.read_reply("PUT").status == 201
+        assert slow.get("/there").body == b"there", "the connection goes on"
+
+
+def test_curl_uploads_and_is_told_to_continue(serve: Serve, folder: Path, tmp_path: Path):
+    source = tmp_path / "source"
+    source.write_bytes(CONTENT)
+    server = serve("--upload")
+    result = subprocess.run(
+        ["curl", "-sv", "-H", "Expect: 100-continue", "-T", source, f"{server.url}/new"],
+        capture_output=True,
+        timeout=30,
+    )
+    assert b"HTTP/1.1 100 Continue" in result.stderr
+    assert b"HTTP/1.1 201 Created" in result.stderr
+    assert (folder / "new").read_bytes() == CONTENT
+
+
+def test_form_puts_every_file_into_the_folder(serve: Serve, folder: Path, tmp_path: Path):
+    (folder / "in").mkdir()
+    fields = []
+    for name in ("one", "two"):
+        (tmp_path / name).write_bytes(CONTENT + name.encode())
+        fields += ["-F", f"f=@{tmp_path}/{name}"]
+    server = serve("--upload")
+    told = ["-w", "%{http_code} %{redirect_url}", "-H", "Accept: text/html"]
+    result = subprocess.run(
+        ["curl", "-s", *told, *fields, f"{server.url}/in/"], capture_output=True, timeout=30
+    )
+    assert result.stdout.decode() == f"303 {server.url}/in/"
+    assert names(folder / "in") == ["one", "two"]
+    assert (folder / "in" / "two").read_bytes() == CONTENT + b"two"
+
+
+def test_page_of_another_site_may_not_upload(serve: Serve, folder: Path):
+    server = serve("--upload")
+    assert put(server, "/a", b"content", "Origin: https://evil.example") == 403
+    assert put(server, "/a", b"content", "Sec-Fetch-Site: cross-site") == 403
+    assert put(server, "/a", b"content", "Sec-Fetch-Site: same-origin") == 201
+    assert names(folder) == ["a"]
+
+
+@pytest.mark.parametrize("target", ["/.env", "/.git/config", "/%2e%2e/a", "/a/../../b", "/link/a"])
+def test_t21_upload_stays_beneath_the_root(serve: Serve, folder: Path, tmp_path: Path, target: str):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (folder / "link").symlink_to(outside)
+    (folder / ".git").mkdir()
+    server = serve("--upload")
+    status = put(server, target, b"content")
+    assert status in (400, 403, 409)
+    assert names(outside) == []
+    assert names(folder / ".git") == []
+    assert not (tmp_path / "a").exists()
+    assert not (tmp_path / "b").exists()
+
+
+def test_upload_beneath_a_prefix(serve: Serve, folder: Path):
+    server = serve("--upload", "--prefix", "/files")
+    assert put(server, "/files/a", b"content") == 201
+    assert put(server, "/a", b"content") in (404, 405)
+    assert names(folder) == ["a"]
+    assert server.get("/files/a").body == b"content"
+
+
+def test_upload_where_others_can_reach_it_needs_a_password(folder: Path):
+    command = ["python", "-m", "chute", "serve", str(folder), "--upload", "--bind", ":0"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert result.returncode == 2
+    assert "--auth" in result.stderr
+
+
+def test_workers_share_the_quota(serve: Serve, folder: Path):
+    server = serve("--upload", "--upload-quota", "1M", "--workers", "2")
+    statuses = [put(server, f"/{number}", CONTENT[:200_000]) for number in range(8)]
+    assert sorted(statuses) == [201] * 5 + [507] * 3
+    assert sum((folder / name).stat().st_size for name in names(folder)) == 1_000_000
