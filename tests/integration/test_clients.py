@@ -133,11 +133,9 @@ def test_curl_follows_a_folder_to_its_slash(server: RunningChute, tmp_path: Path
 @pytest.mark.parametrize(
     "expect", ["Expect: 100-continue", "Expect:"], ids=["asks first", "sends at once"]
 )
-@pytest.mark.parametrize(
-    ("count", "status"), [(UPLOAD_READ, 405), (UPLOAD_TOO_LARGE, 413)], ids=["small", "large"]
-)
+@pytest.mark.parametrize("count", [UPLOAD_READ, UPLOAD_TOO_LARGE], ids=["small", "large"])
 def test_curl_upload_is_refused_without_a_wait(
-    server: RunningChute, tmp_path: Path, count: int, status: int, expect: str
+    server: RunningChute, tmp_path: Path, count: int, expect: str
 ):
     with (tmp_path / "upload.bin").open("wb") as file:
         file.truncate(count)
@@ -149,7 +147,7 @@ def test_curl_upload_is_refused_without_a_wait(
             *("-o", "got", "-w", "%{json}", f"{server.url}/upload.bin"),
         )
     )
-    assert told["http_code"] == status
+    assert told["http_code"] == 405
     assert not (server.folder / "upload.bin").exists()
     if expect.endswith("continue"):
         assert told["size_upload"] == 0, "the content was sent although nobody wants it"
