@@ -32,7 +32,8 @@ def serve(folder: Path, tmp_path: Path, poller: str) -> Iterator[Serve]:
     def start(*options: str, **settings: object) -> RunningChute:
         place = tmp_path / f"run{len(running)}"
         place.mkdir()
-        chute = start_chute(folder, place, "--poller", poller, *options, **settings)
+        served = settings.pop("folder", folder)
+        chute = start_chute(served, place, "--poller", poller, *options, **settings)
         running.append(chute)
         return chute
 

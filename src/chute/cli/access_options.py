@@ -13,8 +13,9 @@ from chute.cli.sizes import shown, size
 from chute.compose import users_of
 from chute.config.bind import Bind, TcpBind
 from chute.errors import ConfigError
+from chute.exchange import failure
 from chute.middleware.basic_auth import BasicAuth
-from chute.middleware.cors import CorsOptions
+from chute.middleware.cors import CorsOptions, with_cors
 from chute.middleware.options import AccessOptions
 from chute.static.options import UploadOptions
 
@@ -116,6 +117,8 @@ def make_access_options(given: dict[str, Any]) -> AccessOptions:
     )
     if access.asks_for_passwords:
         BasicAuth(users_of(access), access.realm)  # find out now, and not in each worker
+    if cors is not None:
+        with_cors(lambda _: failure(404, ""), cors)
     return access
 
 

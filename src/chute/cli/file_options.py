@@ -15,7 +15,7 @@ from chute.semantics.status import reason_phrase
 from chute.static.candidates import parse_candidates
 from chute.static.codecs import CODINGS, LEVELS, available
 from chute.static.error_pages import is_sentence
-from chute.static.media_types import parse_media_type_override
+from chute.static.media_types import MediaTypes, parse_media_type_override
 from chute.static.options import StaticOptions
 from chute.static.rules import parse_cache_rule, parse_field_rule
 from chute.static.setup import checked_prefix
@@ -269,6 +269,7 @@ def make_static_options(path: str, given: dict[str, Any]) -> StaticOptions:
     root, only = _what_to_serve(path)
     take = given.pop
     checked_prefix(given["prefix"])
+    MediaTypes(given["media_type"], charset=given["charset"])
     try_files = take("try_files")
     is_app = take("spa")
     return StaticOptions(

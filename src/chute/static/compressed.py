@@ -15,7 +15,6 @@ import errno
 import hashlib
 import logging
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 
@@ -273,8 +272,9 @@ class Making:
 
 
 def _blocking_open_unnamed() -> int:
-    if sys.platform == "linux":
-        return os.memfd_create("chute-compressed")
+    if hasattr(os, "memfd_create"):
+        fd: int = os.memfd_create("chute-compressed")
+        return fd
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
 

@@ -30,6 +30,10 @@ from chute.transfer.method import Devices
 
 READING = b"GET, HEAD, OPTIONS"
 
+WORKS_MAX = 3
+"""Works before one answer: a hash for a tag, a compressed form, and its digest. A file that changes all the time must
+not have its client wait for ever."""
+
 _WELL_KNOWN = b"/.well-known/"
 _ARCHIVE = re.compile(rb"(?:^|&)archive=(tar|zip)(?:&|$)")
 
@@ -59,15 +63,15 @@ class Visit:
 
     Attributes:
         request: the request.
-        may_wait: whether work may be done before it is answered.
+        works_left: how often work may be done before it is answered.
         looked_at: every entry that the answer depends on.
     """
 
-    __slots__ = ("looked_at", "may_wait", "request")
+    __slots__ = ("looked_at", "request", "works_left")
 
-    def __init__(self, request: Request, *, may_wait: bool) -> None:
+    def __init__(self, request: Request, works_left: int) -> None:
         self.request = request
-        self.may_wait = may_wait
+        self.works_left = works_left
         self.looked_at: list[Entry] = []
 
 
@@ -120,16 +124,16 @@ class StaticHandler:
 
     def handle(self, request: Request) -> Response | Deferred | Receiving:
         """Answer one request (the handler contract of `exchange`)."""
-        return self._answer(request, may_wait=True)
+        return self._answer(request, works_left=WORKS_MAX)
 
-    def _answer(self, request: Request, *, may_wait: bool) -> Response | Deferred | Receiving:
-        """Answer, now or after some work; after that work only now. A failure gets the site's own page."""
-        response = self._handle(request, may_wait=may_wait)
+    def _answer(self, request: Request, *, works_left: int) -> Response | Deferred | Receiving:
+        """Answer, now or after some work, as long as `works_left`. A failure gets the site's own page."""
+        response = self._handle(request, works_left=works_left)
         if isinstance(response, Response) and response.explanation is not None:
             return self._error_pages.on(request, response)
         return response
 
-    def _handle(self, request: Request, *, may_wait: bool) -> Response | Deferred | Receiving:
+    def _handle(self, request: Request, *, works_left: int) -> Response | Deferred | Receiving:
         if self._prefix != b"/":
             if not request.path.startswith(self._prefix):
                 return self._answer_outside(request)
@@ -145,7 +149,7 @@ class StaticHandler:
             return Response(302, [(b"Location", encode_path(self._prefix + self._only))])
         if self._is_hidden(path):
             return _answer_absent(Absent.MISSING)
-        found = self._try_each(Visit(request, may_wait=may_wait), name)
+        found = self._try_each(Visit(request, works_left), name)
         return _answer_absent(found) if isinstance(found, Absent) else found
 
     def _receive(self, request: Request) -> Response | Deferred | Receiving:
@@ -251,7 +255,9 @@ class StaticHandler:
         file = entry.found
         if not isinstance(file, OpenFile):
             return file
-        again = partial(self._answer, visit.request, may_wait=False) if visit.may_wait else None
+        again = None
+        if visit.works_left:
+            again = partial(self._answer, visit.request, works_left=visit.works_left - 1)
         return self._answers.answer(
             visit.request, Found(name, file, visit.looked_at), self._validity, again
         )
