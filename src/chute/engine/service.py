@@ -102,7 +102,7 @@ class Service:
         )
         self._answering = Answering(handler, limits, debug_headers=debug_headers)
         self._debug_headers = debug_headers
-        self._depends_on = depends_on
+        self._depends_on = tuple(depends_on)
         self._parser = HeadParser(
             target_bytes_max=limits.target_bytes_max,
             head_bytes_max=limits.head_bytes_max,
@@ -117,7 +117,7 @@ class Service:
         Everything that was prepared under the old rules is dropped; answers on their way are not touched.
         """
         self._answering = Answering(handler, self.limits, debug_headers=self._debug_headers)
-        self._depends_on = depends_on
+        self._depends_on = tuple(depends_on)
         self.known_heads.clear()
         self._plans.clear()
 
@@ -293,17 +293,14 @@ class Service:
 
     def _key(self, head: RequestHead) -> PlanKey:
         fields = head.fields
-        depends_on = self._depends_on
-        common = (
+        return (
             head.method,
             head.request_target,
             head.minor_version,
             head.wants_close,
             fields.get(b"host"),
+            *map(fields.get, self._depends_on),
         )
-        if depends_on.isdisjoint(fields):
-            return common
-        return (*common, *[(name, fields.get(name)) for name in depends_on])
 
 
 def _is_repeatable(head: RequestHead) -> bool:

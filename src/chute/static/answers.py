@@ -46,6 +46,7 @@ _DOWNLOAD = re.compile(rb"(?:^|&)download(?:=([^&]*))?(?:&|$)")
 
 DEPENDS_ON: Final = frozenset(
     {
+        b"accept",
         b"accept-encoding",
         b"if-match",
         b"if-modified-since",

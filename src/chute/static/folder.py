@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterator
 
+from chute.clock import Clock
 from chute.errors import DescriptorsExhausted, FileForbidden, FileMissing
 from chute.exchange import FieldLines, Request, Response, failure
 from chute.files.resolve import Root
@@ -35,27 +36,52 @@ _FORMAT = re.compile(rb"(?:^|&)format=(html|json|text)(?:&|$)")
 _NAMED = {b"html": _HTML, b"json": _JSON, b"text": _TEXT}
 
 
+class ValidUntil:
+    """The validity of a listing: for as long as nothing is asked of the disk for files either."""
+
+    __slots__ = ("valid_until_s",)
+
+    def __init__(self, valid_until_s: float) -> None:
+        self.valid_until_s = valid_until_s
+
+    def still_holds(self, now_s: float) -> bool:
+        """Whether its time is not up; nothing says whether a folder has changed but reading it."""
+        return now_s < self.valid_until_s
+
+
 class FolderPages:
     """Lists folders beneath one root; used by several threads at once."""
 
     def __init__(
-        self, root: Root, *, shows_hidden: bool, archives: bool = False, uploads: bool = False
+        self,
+        root: Root,
+        clock: Clock,
+        *,
+        valid_s: float,
+        shows_hidden: bool,
+        archives: bool = False,
+        uploads: bool = False,
     ) -> None:
         """List what is beneath `root`, which stays the caller's.
 
         Args:
             root: resolves the names.
+            clock: the engine's clock.
+            valid_s: for how long a listing is taken for true.
             shows_hidden: whether names that begin with a dot are listed.
             archives: whether pages offer the folder as one file.
             uploads: whether pages offer to upload.
         """
         self._root = root
+        self._clock = clock
+        self._valid_s = valid_s
         self._archives = archives
         self._uploads = uploads
         self._shows_hidden = shows_hidden
 
     def blocking_respond(self, request: Request, name: bytes) -> Response:
         """Answer for the folder `name` beneath the root; in a thread."""
+        valid_until_s = self._clock.now_s + self._valid_s
         try:
             fd = self._root.open(name)
         except (FileMissing, NotADirectoryError):
@@ -78,7 +104,7 @@ class FolderPages:
             return failure(500, "The folder could not be read.")
         finally:
             os.close(fd)
-        return self._respond(request, items)
+        return self._respond(request, items, valid_until_s)
 
     def _look_behind(self, name: bytes) -> os.stat_result | None:
         """Return what the link `name` leads to, if that is beneath the root."""
@@ -93,7 +119,7 @@ class FolderPages:
         finally:
             os.close(fd)
 
-    def _respond(self, request: Request, items: list[Item]) -> Response:
+    def _respond(self, request: Request, items: list[Item], valid_until_s: float) -> Response:
         view = view_from_query(request.query)
         named = _FORMAT.search(request.query or b"")
         accept = request.head.field_value(b"accept")
@@ -111,9 +137,9 @@ class FolderPages:
             fields.append(
                 (b"Content-Security-Policy", content_security_policy(uploads=self._uploads))
             )
-        return Response(
-            200, fields, (b"".join(self._render(media_type, request.path, items, view)),)
-        )
+        content = b"".join(self._render(media_type, request.path, items, view))
+        validity = ValidUntil(valid_until_s) if self._valid_s else None
+        return Response(200, fields, (content,), validity=validity)
 
     def _render(
         self, media_type: bytes, path: bytes, items: list[Item], view: View

@@ -110,6 +110,8 @@ class StaticHandler:
         self._folder_pages = (
             FolderPages(
                 self._root,
+                clock,
+                valid_s=options.valid_s,
                 shows_hidden=options.hidden,
                 archives=options.archives,
                 uploads=options.uploads is not None,
@@ -266,10 +268,9 @@ class StaticHandler:
         return FilesUnchanged(self._files, looked_at)
 
     def _try_fallback(self, visit: Visit, name: bytes) -> Response | Deferred | Absent:
-        """Answer with the page of an app; where only Accept made a navigation of it, for this request alone."""
+        """Answer with the page of an app; where only Accept made a navigation of it, the answer says so."""
         answer = self._try_file(visit, name)
         if isinstance(answer, Response) and not is_navigation(visit.request.subpath, None):
-            answer.validity = None
             answer.fields.append((b"Vary", b"Accept"))
         return answer
 
