@@ -17,7 +17,10 @@
     │   ├── NameTaken          something has the name already, and may not be replaced
     │   ├── NameUnusable       no file can have that name here
     │   ├── FileTooLarge       the file system or a limit of the process allows no file of that size
-    │   └── InsufficientStorage  the disk is full, or a quota is used up
+    │   ├── InsufficientStorage  the disk is full, or a quota is used up
+    │   ├── UploadBusy         another request is at this upload
+    │   ├── UploadExpired      a FileMissing: the upload was abandoned for too long
+    │   └── TooManyUnfinished  no more uploads may begin in this folder
     └── ConfigError            what the user asked for cannot be done; says what, where and what instead
 
 Whose fault it was is the first thing a reader of a log wants to know, so the tree is split by owner and not by
@@ -129,6 +132,18 @@ class FileTooLarge(FileError):
 
 class InsufficientStorage(FileError):
     """The disk is full, or a quota is used up: that of the file system (ENOSPC, EDQUOT), or one that was set here."""
+
+
+class UploadBusy(FileError):
+    """Another request is at this upload."""
+
+
+class UploadExpired(FileMissing):
+    """The upload was abandoned for too long; what had arrived is gone, or will be."""
+
+
+class TooManyUnfinished(FileError):
+    """No more uploads may begin in this folder before some are finished or removed."""
 
 
 class ConfigError(ChuteError):

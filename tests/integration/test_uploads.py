@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 import threading
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from running import RunningChute, Serve, wait_until
+from running import Reply, RunningChute, Serve, wait_until
 
 CONTENT = os.urandom(3_000_000)
 
@@ -210,3 +211,92 @@ def test_workers_share_the_quota(serve: Serve, folder: Path):
     statuses = [put(server, f"/{number}", CONTENT[:200_000]) for number in range(8)]
     assert sorted(statuses) == [201] * 5 + [507] * 3
     assert sum((folder / name).stat().st_size for name in names(folder)) == 1_000_000
+
+
+# ---------------------------------------------------------------- in parts
+
+
+def tus(server: RunningChute, method: str, target: str, *lines: str, content: bytes = b"") -> Reply:
+    with server.connect() as wire:
+        head = [f"{method} {target} HTTP/1.1", "Host: test", "Tus-Resumable: 1.0.0", *lines]
+        if method in ("POST", "PATCH"):
+            head.append(f"Content-Length: {len(content)}")
+        wire.send("\r\n".join([*head, "", ""]).encode() + content)
+        return wire.read_reply(method)
+
+
+def begin(server: RunningChute, length: int, name: str = "new.bin") -> str:
+    metadata = f"filename {base64.b64encode(name.encode()).decode()}"
+    reply = tus(server, "POST", "/", f"Upload-Length: {length}", f"Upload-Metadata: {metadata}")
+    assert reply.status == 201
+    return f"/{reply['location']}"
+
+
+OFFSET_TYPE = "Content-Type: application/offset+octet-stream"
+
+
+def test_upload_that_was_broken_off_goes_on(serve: Serve, folder: Path):
+    server = serve("--upload", "--valid", "0")
+    upload = begin(server, len(CONTENT))
+    with server.connect() as wire:
+        head = f"PATCH {upload} HTTP/1.1\r\nHost: a\r\nTus-Resumable: 1.0.0\r\n{OFFSET_TYPE}\r\n"
+        wire.send(f"{head}Upload-Offset: 0\r\nContent-Length: {len(CONTENT)}\r\n\r\n".encode())
+        wire.send(CONTENT[:1_500_000])
+    offset = 0
+
+    def has_been_kept() -> bool:
+        nonlocal offset
+        offset = int(tus(server, "HEAD", upload)["upload-offset"])
+        return offset == 1_500_000
+
+    wait_until(has_been_kept, what="what had arrived")
+    assert server.get("/new.bin").status == 404
+    assert b".chute" not in server.get("/?format=json").body
+    reply = tus(
+        server,
+        "PATCH",
+        upload,
+        OFFSET_TYPE,
+        f"Upload-Offset: {offset}",
+        content=CONTENT[offset:],
+    )
+    assert (reply.status, reply["upload-offset"]) == (204, str(len(CONTENT)))
+    assert server.get("/new.bin").body == CONTENT
+    assert names(folder) == ["new.bin"]
+
+
+def test_upload_in_parts_survives_a_restart(serve: Serve, folder: Path):
+    server = serve("--upload")
+    upload = begin(server, 10)
+    first = tus(server, "PATCH", upload, OFFSET_TYPE, "Upload-Offset: 0", content=b"01234")
+    assert first["upload-offset"] == "5"
+    assert server.stop() == 0
+    again = serve("--upload", "--workers", "2")
+    last = tus(again, "PATCH", upload, OFFSET_TYPE, "Upload-Offset: 5", content=b"56789")
+    assert last.status == 204
+    assert (folder / "new.bin").read_bytes() == b"0123456789"
+
+
+def test_upload_in_parts_is_told_of_and_can_be_removed(serve: Serve, folder: Path):
+    server = serve("--upload", "--upload-max", "1M")
+    told = server.get("/", method="OPTIONS")
+    assert told["tus-version"] == "1.0.0"
+    assert told["tus-max-size"] == str(1 << 20)
+    upload = begin(server, 10)
+    assert tus(server, "DELETE", upload).status == 204
+    assert tus(server, "HEAD", upload).status == 404
+    assert names(folder) == []
+
+
+def test_uploads_in_parts_are_off_unless_they_are_wanted(serve: Serve, folder: Path):
+    server = serve()
+    assert tus(server, "POST", "/", "Upload-Length: 5").status == 405
+    assert "tus-version" not in server.get("/", method="OPTIONS")
+
+
+def test_page_of_a_named_origin_may_upload(serve: Serve, folder: Path):
+    server = serve("--upload", "--cors", "https://friend.example")
+    friend = ("Origin: https://friend.example", "Sec-Fetch-Site: cross-site")
+    assert put(server, "/a", b"content", *friend) == 201
+    assert put(server, "/b", b"content", "Origin: https://stranger.example") == 403
+    assert put(serve("--upload", "--cors", "*"), "/c", b"content", *friend) == 403

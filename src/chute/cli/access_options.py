@@ -123,7 +123,7 @@ def make_access_options(given: dict[str, Any]) -> AccessOptions:
 
 
 def make_upload_options(
-    given: dict[str, Any], binds: Sequence[Bind], *, asks_for_passwords: bool
+    given: dict[str, Any], binds: Sequence[Bind], access: AccessOptions
 ) -> UploadOptions | None:
     """Return how files are received, or None; the values of the options are taken out of `given`.
 
@@ -135,13 +135,18 @@ def make_upload_options(
     if not given.pop("upload"):
         return None
     open_to_all = [bind for bind in binds if not is_local(bind)]
-    if open_to_all and not asks_for_passwords:
+    if open_to_all and not access.asks_for_passwords:
         raise ConfigError(
             f"--upload at {open_to_all[0]} would let anybody who reaches it send files",
             hint="add --auth USER:HASH (htpasswd -nBC 10 USER makes one), or --bind 127.0.0.1:8000",
         )
+    # A page of any origin may read where CORS says so; only one of a named origin may write.
+    origins = () if access.cors is None or access.cors.origins == "*" else access.cors.origins
     return UploadOptions(
-        content_bytes_max=content_bytes_max, quota_bytes=quota_bytes, overwrite=overwrite
+        content_bytes_max=content_bytes_max,
+        quota_bytes=quota_bytes,
+        overwrite=overwrite,
+        origins=origins,
     )
 
 

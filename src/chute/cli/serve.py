@@ -109,7 +109,7 @@ def serve(
     logging.getLogger().setLevel(log_level.upper())
     binds = tuple(parse_bind(text) for text in bind)
     access = make_access_options(others)
-    uploads = make_upload_options(others, binds, asks_for_passwords=access.asks_for_passwords)
+    uploads = make_upload_options(others, binds, access)
     static = make_static_options(path, others)
     if uploads is not None and static.only is not None:
         raise ConfigError("--upload needs a folder, and this is one file", hint="name its folder")

@@ -32,11 +32,9 @@ from chute.errors import (
     NameTaken,
     NameUnusable,
 )
+from chute.files.atomic import HIDDEN_PREFIX
 from chute.files.ledger import Ledger
 from chute.files.resolve import Root
-
-HIDDEN_PREFIX = b".chute-"
-"""How the names begin that files have while they arrive, where they need one."""
 
 TAKE_ATTEMPTS = 3
 """How often the name is looked at again because another program took it in between."""

@@ -13,6 +13,7 @@ from functools import partial
 
 from chute.clock import Clock
 from chute.exchange import Deferred, Receiving, Request, Response, Resumption, Validity, failure
+from chute.files.atomic import HIDDEN_PREFIX
 from chute.files.ledger import Ledger
 from chute.files.open_files import Absent, Entry, OpenFile, OpenFiles
 from chute.files.resolve import Root
@@ -143,6 +144,10 @@ class StaticHandler:
         method = request.head.method
         if method not in (b"GET", b"HEAD"):
             return self._receive(request)
+        if method == b"HEAD" and self._uploads is not None:
+            offset = self._uploads[1].respond(request)
+            if offset is not None:
+                return offset
         path = request.subpath
         name = path[1:]
         if self._only is not None and name != self._only:
@@ -163,11 +168,12 @@ class StaticHandler:
             return failure(
                 405, "Files can be fetched with GET and HEAD only.", [(b"Allow", READING)]
             )
+        at_once, in_parts = self._uploads
         if is_asking:
             names_folder = request.path.endswith(b"/")
             allow = FOLDER_METHODS if names_folder else FILE_METHODS
-            return Response(204, [(b"Allow", allow)])
-        return self._uploads.respond(request)
+            return Response(204, [(b"Allow", allow), *in_parts.options()])
+        return in_parts.respond(request) or at_once.respond(request)
 
     def sweep(self) -> None:
         """Give back files that have not been used lately; called on a timer."""
@@ -185,8 +191,10 @@ class StaticHandler:
 
     def _is_hidden(self, path: bytes) -> bool:
         """Whether a name on the way begins with a dot, and such names are nobody's business (T21: `.git`, `.env`)."""
-        if self._serves_hidden or b"/." not in path or self._only is not None:
+        if b"/." not in path or self._only is not None:
             return False
+        if self._serves_hidden:
+            return b"/" + HIDDEN_PREFIX in path  # what is on its way here is never served
         return not path.startswith(_WELL_KNOWN) or b"/." in path[1:]
 
     def _try_each(self, visit: Visit, name: bytes) -> Response | Deferred | Absent:

@@ -25,11 +25,16 @@ from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from chute.files.atomic import HIDDEN_PREFIX
+
 ENTRIES_MAX = 200_000
 """As many entries as one listing holds: some 50 MB of memory and of HTML. What a folder has beyond is left out."""
 
 NUMBER_DIGITS_MAX = 20
 """Runs of up to so many digits are compared as the numbers they are; longer ones are hashes, and compared as text."""
+
+_ON_ITS_WAY = os.fsdecode(HIDDEN_PREFIX)
+"""How the names of uploads begin that have not arrived whole."""
 
 _DIGITS = re.compile("([0-9]+)")
 _COMBINING_MARKS = re.compile("[\u0300-\u036f]")
@@ -123,7 +128,7 @@ def blocking_read_folder(fd: int, *, shows_hidden: bool, resolve: Resolve) -> li
     items: list[Item] = []
     with os.scandir(fd) as entries:
         for entry in entries:
-            if entry.name[0] == "." and not shows_hidden:
+            if entry.name[0] == "." and (not shows_hidden or entry.name.startswith(_ON_ITS_WAY)):
                 continue
             item = _look_at(entry, resolve)
             if item is not None:

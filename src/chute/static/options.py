@@ -19,11 +19,13 @@ class UploadOptions(msgspec.Struct, frozen=True, kw_only=True):
         content_bytes_max: of one upload.
         quota_bytes: what all files beneath the root may come to, or None for no bound.
         overwrite: whether a file is replaced by an upload that says nothing about it.
+        origins: of other sites whose pages may upload.
     """
 
     content_bytes_max: int = 1024 * 1024 * 1024
     quota_bytes: int | None = None
     overwrite: bool = False
+    origins: tuple[str, ...] = ()
 
 
 class StaticOptions(msgspec.Struct, frozen=True, kw_only=True):

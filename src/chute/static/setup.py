@@ -14,6 +14,7 @@ from chute.static.codecs import CODINGS, available
 from chute.static.compressed import CompressedFiles
 from chute.static.media_types import MediaTypes
 from chute.static.options import StaticOptions
+from chute.static.resumable import Resumable
 from chute.static.rules import Rules
 from chute.static.uploads import Uploads
 from chute.static.variants import Variants
@@ -56,18 +57,32 @@ def make_answers(options: StaticOptions, files: OpenFiles, media_types: MediaTyp
     )
 
 
-def make_uploads(options: StaticOptions, root: Root, ledger: Ledger | None) -> Uploads | None:
-    """Return what answers uploads, where they are wanted."""
-    if options.uploads is None:
+def make_uploads(
+    options: StaticOptions, root: Root, ledger: Ledger | None
+) -> tuple[Uploads, Resumable] | None:
+    """Return what answers uploads, at once and in parts, where they are wanted."""
+    uploads = options.uploads
+    if uploads is None:
         return None
     assert ledger is not None, "uploads need a ledger, made before the workers are forked"
-    return Uploads(
+    origins = frozenset(origin.encode() for origin in uploads.origins)
+    at_once = Uploads(
         root,
         ledger,
-        content_bytes_max=options.uploads.content_bytes_max,
-        overwrite=options.uploads.overwrite,
+        content_bytes_max=uploads.content_bytes_max,
+        overwrite=uploads.overwrite,
         hidden=options.hidden,
+        origins=origins,
     )
+    in_parts = Resumable(
+        root,
+        ledger,
+        content_bytes_max=uploads.content_bytes_max,
+        overwrite=uploads.overwrite,
+        hidden=options.hidden,
+        origins=origins,
+    )
+    return at_once, in_parts
 
 
 def checked_prefix(prefix: str) -> bytes:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Container, Sequence
 from typing import Final
 
 from chute.errors import (
@@ -29,9 +30,12 @@ from chute.errors import (
     NameTaken,
     NameUnusable,
     PeerError,
+    TooManyUnfinished,
+    UploadBusy,
 )
 from chute.exchange import FieldLines, Receiving, Request, Response, failure
 from chute.files.arriving import ArrivingFile, Destination, only_new, replacing
+from chute.files.atomic import HIDDEN_PREFIX
 from chute.files.ledger import Ledger
 from chute.files.resolve import Root
 from chute.semantics.messages import RequestHead
@@ -69,6 +73,7 @@ class Uploads:
         content_bytes_max: int,
         overwrite: bool = False,
         hidden: bool = False,
+        origins: Container[bytes] = (),
     ) -> None:
         """Put files beneath `root`; it and `ledger` stay the caller's.
 
@@ -78,12 +83,14 @@ class Uploads:
             content_bytes_max: of one request.
             overwrite: whether a file is replaced by a request that says nothing about it.
             hidden: whether names may begin with a dot.
+            origins: of other sites whose pages may upload here.
         """
         self._root = root
         self._ledger = ledger
         self._content_bytes_max = content_bytes_max
         self._overwrite = overwrite
         self._allows_hidden = hidden
+        self._origins = origins
 
     def respond(self, request: Request) -> Response | Receiving:
         """Answer a PUT or a POST (the handler contract of `exchange`); what is not one of them gets 405."""
@@ -155,7 +162,7 @@ class Uploads:
     def _refusal(self, request: Request) -> Response | None:
         """Return what both kinds of uploads are refused for before anything is looked at, or None."""
         segments = request.subpath.split(b"/")[1:]
-        if is_cross_site(request):
+        if is_cross_site(request, self._origins):
             return failure(403, "A page of another site may not upload files here.")
         if (
             b"\0" in request.subpath
@@ -163,7 +170,7 @@ class Uploads:
             or b"" in segments[:-1]
         ):
             return failure(400, "No file can have this name.")
-        if not self._allows_hidden and any(segment.startswith(b".") for segment in segments):
+        if not may_be_named(segments, hidden=self._allows_hidden):
             return failure(403, "Names that begin with a dot are not taken.")
         coding = request.head.field_value(b"content-encoding")
         if coding is not None and coding.strip().lower() != b"identity":
@@ -374,8 +381,17 @@ def _refusal_by_conditions(
     return failure(409, _TAKEN)
 
 
-def is_cross_site(request: Request) -> bool:
-    """Whether a browser sent this for a page that is not ours (see the module)."""
+def may_be_named(segments: Sequence[bytes], *, hidden: bool) -> bool:
+    """Whether a file may have a path of these segments; names of unfinished uploads are nobody's, hidden or not."""
+    if any(segment.startswith(HIDDEN_PREFIX) for segment in segments):
+        return False
+    return hidden or not any(segment.startswith(b".") for segment in segments)
+
+
+def is_cross_site(request: Request, origins: Container[bytes] = ()) -> bool:
+    """Whether a browser sent this for a page that is neither ours nor of one of `origins` (see the module)."""
+    if request.head.field_value(b"origin") in origins:
+        return False
     site = request.head.field_value(b"sec-fetch-site")
     if site is not None:
         return site not in (b"same-origin", b"none")
@@ -392,25 +408,24 @@ def is_cross_site(request: Request) -> bool:
 
 def refusal_for(error: FileError | PeerError) -> Response:
     """Return the answer that says what came between."""
-    match error:
-        case PeerError():
-            text = str(error)
-            return failure(error.status_hint, text[:1].upper() + text[1:] + ".")
-        case InsufficientStorage():
-            return failure(507, "There is no room for this here.")
-        case FileTooLarge():
-            return failure(413, "No file can be that large here.")
-        case NameTaken():
-            return failure(409, "Something with this name is here already, and stays.")
-        case NameUnusable():
-            return failure(400, "No file can have this name here.")
-        case FileForbidden():
-            return failure(403, "The server may not write here.")
-        case FileMissing():
-            return failure(409, "The folder for this file does not exist.")
-        case DescriptorsExhausted():
-            return failure(
-                503, "The server has too many files open; try again.", [(b"Retry-After", b"1")]
-            )
-        case _:
-            raise error
+    if isinstance(error, PeerError):
+        text = str(error)
+        return failure(error.status_hint, text[:1].upper() + text[1:] + ".")
+    for kind, status, text in _REFUSALS:
+        if isinstance(error, kind):
+            retry_after: FieldLines = [(b"Retry-After", b"1")] if status == 503 else []
+            return failure(status, text, retry_after)
+    raise error
+
+
+_REFUSALS: Final[tuple[tuple[type[FileError], int, str], ...]] = (
+    (UploadBusy, 423, "Another request is at this upload."),
+    (TooManyUnfinished, 503, "Too many uploads into this folder are not finished."),
+    (InsufficientStorage, 507, "There is no room for this here."),
+    (FileTooLarge, 413, "No file can be that large here."),
+    (NameTaken, 409, "Something with this name is here already, and stays."),
+    (NameUnusable, 400, "No file can have this name here."),
+    (FileForbidden, 403, "The server may not write here."),
+    (FileMissing, 409, "The folder for this file does not exist."),
+    (DescriptorsExhausted, 503, "The server has too many files open; try again."),
+)

@@ -52,9 +52,7 @@ def test_hash_is_remembered_for_what_the_file_was(disk: Disk, files: OpenFiles):
     assert hashes.find(open_file(files.look_up(b"large"))) is None
 
 
-def test_hashes_are_bounded(
-    disk: Disk, files: OpenFiles, monkeypatch: pytest.MonkeyPatch
-):
+def test_hashes_are_bounded(disk: Disk, files: OpenFiles, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(content_hashes, "HASHES_MAX", 2)
     hashes = ContentHashes()
     opened = [open_file(files.look_up(name)) for name in (b"small", b"large", b"other")]
