@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -18,6 +19,8 @@ from chute.middleware.basic_auth import BasicAuth
 from chute.middleware.cors import CorsOptions, with_cors
 from chute.middleware.options import AccessOptions
 from chute.static.options import UploadOptions
+
+logger = logging.getLogger("chute")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -116,7 +119,9 @@ def make_access_options(given: dict[str, Any]) -> AccessOptions:
         security_fields=None if preset == "off" else preset,
     )
     if access.asks_for_passwords:
-        BasicAuth(users_of(access), access.realm)  # find out now, and not in each worker
+        warning = BasicAuth(users_of(access), access.realm).warning  # now, and not in each worker
+        if warning:
+            logger.warning("%s", warning)
     if cors is not None:
         with_cors(lambda _: failure(404, ""), cors)
     return access

@@ -21,6 +21,7 @@ from rich.text import Text
 
 from chute import __version__
 from chute.cli.qr_code import render_qr_code
+from chute.cli.sizes import shown
 from chute.config.bind import Bind, TcpBind
 from chute.config.model import Config
 from chute.supervisor.sockets import Listening
@@ -52,6 +53,9 @@ def _show(config: Config, listening: Sequence[Listening]) -> None:
             "at", Text(address, style=f"bold cyan link {address}" if "://" in address else "bold")
         )
     rows.add_row("with", Text(workers))
+    uploads = config.static.uploads
+    if uploads is not None:
+        rows.add_row("takes", Text(f"uploads of up to {shown(uploads.content_bytes_max)}"))
     rows.add_row("stop", Text("Ctrl-C"))
     phone = address_for_a_phone(addresses)
     if phone is not None:

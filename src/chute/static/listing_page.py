@@ -204,7 +204,12 @@ def _actions(page: Page) -> str:
             for form in ("zip", "tar")
         ]
     if page.uploads:
-        actions.append("<label class=button>Upload<input id=pick type=file multiple></label>\n")
+        # Without the script it is a form, which the folder takes as one (see `uploads`).
+        actions.append(
+            '<form id=send method=post enctype="multipart/form-data" action="./">'
+            "<label class=button>Upload<input id=pick name=file type=file multiple></label>"
+            "<noscript><button class=button>Send</button></noscript></form>\n"
+        )
     return "".join(actions)
 
 

@@ -284,6 +284,8 @@ td:empty{padding:0 0 0 2.65rem}
 UPLOAD_STYLE: Final = """
 label{position:relative}
 #pick{position:absolute;inset:0;opacity:0}
+#send,#send noscript{display:contents}
+@media (scripting:none){#pick{position:static;opacity:1;max-width:14rem}}
 #drop,#uploads{position:fixed;inset:auto 1rem 1rem auto;border-radius:14px;z-index:8}
 #drop{
 inset:0;display:grid;place-items:center;border:3px dashed var(--brass);
