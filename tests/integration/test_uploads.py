@@ -28,7 +28,7 @@ def names(folder: Path) -> list[str]:
 
 
 def test_file_arrives_whole_and_can_be_fetched(serve: Serve, folder: Path):
-    server = serve("--upload", "--valid", "0")
+    server = serve("--upload")
     before = server.descriptors()
     assert put(server, "/new.bin", CONTENT) == 201
     assert (folder / "new.bin").read_bytes() == CONTENT
@@ -53,7 +53,7 @@ def test_options_tells_what_is_allowed(serve: Serve):
 
 def test_file_is_replaced_only_if_the_request_says_so(serve: Serve, folder: Path):
     (folder / "a").write_bytes(b"first")
-    server = serve("--upload", "--valid", "0")
+    server = serve("--upload")
     assert put(server, "/a", b"second") == 409
     assert put(server, "/a", b"second", "If-None-Match: *") == 412
     assert (folder / "a").read_bytes() == b"first"
@@ -63,6 +63,19 @@ def test_file_is_replaced_only_if_the_request_says_so(serve: Serve, folder: Path
     assert (folder / "a").read_bytes() == b"second"
     assert put(serve("--upload", "--overwrite"), "/a", b"fourth") == 204
     assert (folder / "a").read_bytes() == b"fourth"
+
+
+def test_uploads_are_seen_at_once_by_every_worker(serve: Serve, folder: Path):
+    server = serve("--upload", "--overwrite", "--workers", "2")
+    for number in range(12):
+        content = b"%d" % number
+        put(server, "/a", content)
+        put(server, f"/{number}", content)
+        for _ in range(4):
+            assert server.get("/a").body == content
+            assert f'"name":"{number}"' in server.get("/?format=json").body.decode().replace(
+                " ", ""
+            )
 
 
 def test_client_that_breaks_off_leaves_nothing_behind(serve: Serve, folder: Path):
@@ -236,7 +249,7 @@ OFFSET_TYPE = "Content-Type: application/offset+octet-stream"
 
 
 def test_upload_that_was_broken_off_goes_on(serve: Serve, folder: Path):
-    server = serve("--upload", "--valid", "0")
+    server = serve("--upload")
     upload = begin(server, len(CONTENT))
     with server.connect() as wire:
         head = f"PATCH {upload} HTTP/1.1\r\nHost: a\r\nTus-Resumable: 1.0.0\r\n{OFFSET_TYPE}\r\n"

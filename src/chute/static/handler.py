@@ -91,12 +91,14 @@ class StaticHandler:
             ConfigError: the folder cannot be opened, or what is to be tried means nothing.
         """
         self._root = Root(os.fsencode(options.root))
+        # Whoever uploads looks at what has become of it at once, and may ask another worker.
+        valid_s = options.valid_s if options.uploads is None else 0.0
         devices = Devices(options.sendfile)
         self._files = OpenFiles(
             self._root,
             clock,
             devices,
-            valid_s=options.valid_s,
+            valid_s=valid_s,
             entries_max=options.open_files_max,
             content_bytes_max=max(0, options.sendfile_min_bytes - 1),
         )
@@ -112,7 +114,7 @@ class StaticHandler:
             FolderPages(
                 self._root,
                 clock,
-                valid_s=options.valid_s,
+                valid_s=valid_s,
                 shows_hidden=options.hidden,
                 archives=options.archives,
                 uploads=options.uploads is not None,
