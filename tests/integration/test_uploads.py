@@ -88,6 +88,9 @@ def test_client_that_breaks_off_leaves_nothing_behind(serve: Serve, folder: Path
             wire.send(CONTENT[:count])
     wait_until(lambda: server.descriptors() <= before, what="the end of what was open")
     assert names(folder) == []
+    lines = [line for line in server.log_lines(4) if "PUT" in line]
+    assert len(lines) == 3
+    assert all('" 499 0 ' in line and line.endswith("aborted") for line in lines), lines
 
 
 def test_server_that_stops_leaves_nothing_behind(serve: Serve, folder: Path):

@@ -475,6 +475,9 @@ class Exchanging(Endpoint):
         self._is_idle = False
         self._buffer = b""
         self._content = None
+        unanswered = self._pending or self._taking
+        if unanswered is not None:
+            self._service.note_unanswered(self._log_peer, unanswered.head, self._started_s)
         if self._pending is not None:
             self._pending.forget(is_dropped=self._connections.threads.cancel(self._pending))
             self._pending = None

@@ -53,6 +53,9 @@ NO_TIME_S = 0.0005
 """A duration below it is logged as 0.000, so that such a log line can be made in advance."""
 
 
+UNANSWERED = 499
+"""What nginx logs for a request that its client gave up; no status that is ever sent."""
+
 Unanswered = Pending | Taking
 """What stands in for an answer until there is one."""
 
@@ -290,6 +293,17 @@ class Service:
             if log.second != self.clock.second:
                 log.turn(self.clock.second)
             log.extend((peer, log.moment, rest))
+
+    def note_unanswered(self, peer: bytes, head: RequestHead, started_s: float) -> None:
+        """Write the access-log line of a request whose peer did not wait for the answer.
+
+        Args:
+            peer: the part of the line that is the connection's.
+            head: of the request.
+            started_s: when it had arrived (monotonic seconds).
+        """
+        plan = Plan(UNANSWERED, (b"", b""), b"", (), keeps_alive=False, validity=None)
+        self.note(peer, KnownHead(head, plan), started_s, 0, BUFFER, is_complete=False)
 
     def _key(self, head: RequestHead) -> PlanKey:
         fields = head.fields
