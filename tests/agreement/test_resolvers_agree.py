@@ -39,7 +39,7 @@ def rooted(path: bytes, resolver: str) -> Iterator[Root]:
         if resolver == WITHOUT_O_PATH:
             portable = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
             patched.setattr(resolve, "_ROOT_FLAGS", portable)
-            patched.setattr(walk, "_DIRECTORY_FLAGS", portable | os.O_NOFOLLOW)
+            patched.setattr(walk, "DIRECTORY_FLAGS", portable | os.O_NOFOLLOW)
             resolver = "walk"
         with Root(path, resolver=resolver) as root:
             yield root
@@ -289,3 +289,98 @@ def test_t10_a_thousand_failures_of_each_kind_leave_nothing_open(site: bytes, re
                 with contextlib.suppress(FileError):
                     os.close(root.open(name))
             assert descriptors() == before, words
+
+
+POLICIES: dict[str, tuple[str, ...]] = {
+    # What is opened under each policy; everything else is not there.
+    "index.html": ("beneath", "owner", "follow", "deny"),
+    "sub/page": ("beneath", "owner", "follow", "deny"),
+    "relative": ("beneath", "owner", "follow"),
+    "to-directory/deep/leaf": ("beneath", "owner", "follow"),
+    "sub/deep/to-root/sub/page": ("beneath", "owner", "follow"),
+    "chain-1": ("beneath", "owner", "follow"),
+    "link-2": ("beneath", "owner", "follow"),
+    "link-1": (),
+    "self": (),
+    "dangling": (),
+    "absolute-inside": ("owner", "follow"),
+    "absolute-outside": ("owner", "follow"),
+    "climbing": ("owner", "follow"),
+    "directory-out/secret": ("owner", "follow"),
+    "out-and-in": ("owner", "follow"),
+    "through-file": (),
+    "none": (),
+    "../outside/secret": (),
+    "/etc/hostname": (),
+}
+
+
+@pytest.mark.parametrize("policy", ["beneath", "owner", "follow", "deny"])
+@pytest.mark.parametrize("resolver", RESOLVERS)
+def test_t21_resolvers_agree_on_every_policy(site: bytes, resolver: str, policy: str):
+    with Root(site, resolver=resolver, links=policy) as root:
+        opened = set()
+        for name in POLICIES:
+            try:
+                os.close(root.open(os.fsencode(name)))
+            except FileError:
+                continue
+            opened.add(name)
+    assert opened == {name for name, policies in POLICIES.items() if policy in policies}
+
+
+@pytest.mark.parametrize("policy", ["owner", "follow", "deny"])
+@pytest.mark.parametrize("resolver", RESOLVERS)
+def test_t22_odd_names_are_opened_as_they_are_under_every_policy(
+    site: bytes, resolver: str, policy: str
+):
+    with Root(site, resolver=resolver, links=policy) as root:
+        for name in ODD_NAMES.values():
+            fd = root.open(name)
+            assert os.read(fd, 1000) == name
+            os.close(fd)
+        for name in (b"a\0b", b"n" * 300, b"n/" * 3000, b"index.html/"):
+            with pytest.raises(FileError):
+                root.open(name)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize("policy", ["beneath", "deny", "owner"])
+@pytest.mark.parametrize("resolver", RESOLVERS)
+def test_t21_directory_exchanged_for_a_link_never_leads_to_a_stranger(
+    tmp_path: Path, resolver: str, policy: str
+):
+    """Invariant: whatever is exchanged meanwhile, what is opened is ours."""
+    root_path = tmp_path / "site"
+    for place in (root_path / "real", tmp_path / "strange"):
+        place.mkdir(parents=True)
+    (root_path / "real/file").write_bytes(b"ours")
+    (tmp_path / "strange/file").write_bytes(b"strange")
+    os.chown(tmp_path / "strange/file", 12_345, 12_345)
+    os.chown(tmp_path / "strange", 12_345, 12_345)
+    (root_path / "link").symlink_to("../strange")
+    program = textwrap.dedent(
+        """
+        import ctypes, os, sys, time
+        os.chdir(sys.argv[1])
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+        end = time.monotonic() + float(sys.argv[2])
+        while time.monotonic() < end:
+            rename(-100, b"real", -100, b"link", 2)
+        """
+    )
+    exchanger = subprocess.Popen([sys.executable, "-c", program, str(root_path), str(RACE_S)])
+    ours = 0
+    with Root(os.fsencode(root_path), resolver=resolver, links=policy) as root:
+        while exchanger.poll() is None:
+            for name in (b"real/file", b"link/file"):
+                try:
+                    fd = root.open(name)
+                except FileError:
+                    continue
+                content = os.read(fd, 100)
+                os.close(fd)
+                assert content == b"ours"
+                ours += 1
+    assert exchanger.returncode == 0
+    assert ours, "nothing was ever opened"

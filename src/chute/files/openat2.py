@@ -16,8 +16,17 @@ _SYSCALL_NUMBER = 437
 """The same on every architecture that Linux has given it to, but alpha."""
 
 RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
 RESOLVE_BENEATH = 0x08
-_RESOLVE = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS
+
+BENEATH = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS
+"""Links are followed while they stay beneath the directory."""
+
+WITHOUT_LINKS = BENEATH | RESOLVE_NO_SYMLINKS
+"""No link is followed."""
+
+FOLLOWING = RESOLVE_NO_MAGICLINKS
+"""Every link is followed; the name itself must not lead upwards, which the caller has to see to."""
 
 _OPEN_HOW = struct.Struct("=QQQ")
 """struct open_how (openat2(2)): flags, mode, resolve; in the machine's byte order, without padding."""
@@ -59,13 +68,14 @@ def _bind() -> SystemCall | None:
 _system_call = _bind()
 
 
-def open_beneath(dir_fd: int, path: bytes, flags: int) -> int:
+def open_beneath(dir_fd: int, path: bytes, flags: int, resolve: int = BENEATH) -> int:
     """Open `path` beneath the directory `dir_fd`, following links only while they stay beneath it.
 
     Args:
         dir_fd: the directory, borrowed.
         path: relative, not empty, without NUL: C would end it there.
         flags: as for open(2); nothing is ever created. The kernel checks them more strictly than open(2) does.
+        resolve: one of the constants above.
 
     Returns:
         A new descriptor, the caller's to close.
@@ -75,7 +85,7 @@ def open_beneath(dir_fd: int, path: bytes, flags: int) -> int:
             renamed meanwhile and the kernel cannot tell.
     """
     assert _system_call is not None
-    how = _pack_how(flags, 0, _RESOLVE)
+    how = _pack_how(flags, 0, resolve)
     while True:
         fd = _system_call(dir_fd, path, how)
         if fd >= 0:

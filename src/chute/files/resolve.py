@@ -5,7 +5,10 @@ exchanged for links during the call) the descriptor that comes back is one of a 
 check that a use could follow too late: the kernel resolves and opens in one step (`openat2`), and where it has no such
 call, a walk by directory descriptors does (`walk`).
 
-Links are followed only while they stay beneath the root. An absolute link leaves it, wherever it points.
+Which links are followed is a policy. By default those that stay beneath the root: an absolute link leaves it, wherever
+it points. `owner` follows those that belong to the owner of what they lead to, out of the root too, and `follow` all of
+them; `deny` follows none. A name never leads out of the root, whatever the policy: only links do. What the policy
+refuses is not there, as all that may not be served.
 
 Opening never waits: a FIFO without a writer opens at once (`O_NONBLOCK`) and is found out by its type afterwards.
 """
@@ -19,9 +22,10 @@ from collections.abc import Callable
 from typing import Literal, Self
 
 from chute.errors import ConfigError, DescriptorsExhausted, FileForbidden, FileMissing
-from chute.files import openat2, walk
+from chute.files import by_owner, openat2, walk
 
 Resolver = Literal["auto", "openat2", "walk"]
+Links = Literal["beneath", "owner", "follow", "deny"]
 
 _ALWAYS = os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _ROOT_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
@@ -61,12 +65,15 @@ class Root:
 
     __slots__ = ("_fd", "_identity", "_open_beneath", "_path", "_previous_fd")
 
-    def __init__(self, path: bytes, *, resolver: Resolver = "auto") -> None:
+    def __init__(
+        self, path: bytes, *, resolver: Resolver = "auto", links: Links = "beneath"
+    ) -> None:
         """Open the directory `path`.
 
         Args:
-            path: any path of this process; links in it are followed once, now.
+            path: any path of this process; links in it are followed, whatever `links` says.
             resolver: `auto` takes openat2 where the kernel has it.
+            links: which links beneath it are followed.
 
         Raises:
             ConfigError: `path` is not a directory that can be opened, or `resolver` does not exist here.
@@ -78,9 +85,7 @@ class Root:
                 "this system has no openat2, or does not let us call it",
                 hint="use the resolver auto, or walk",
             )
-        self._open_beneath: Callable[[int, bytes, int], int] = (
-            openat2.open_beneath if resolver == "openat2" else walk.open_beneath
-        )
+        self._open_beneath = _opener(resolver, links)
         self._path = path
         self._previous_fd = -1
         try:
@@ -151,6 +156,28 @@ class Root:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _opener(resolver: Resolver, links: Links) -> Callable[[int, bytes, int], int]:
+    """Return what opens a name: directory, name and flags in, a descriptor out."""
+    if links == "owner":
+        return by_owner.open_by_owner
+    if resolver == "walk":
+        if links == "follow":
+            return walk.open_following
+        if links == "deny":
+            return functools.partial(walk.open_beneath, links_max=0)
+        return walk.open_beneath
+    if links == "follow":
+        return _open_following
+    if links == "deny":
+        return functools.partial(openat2.open_beneath, resolve=openat2.WITHOUT_LINKS)
+    return openat2.open_beneath
+
+
+def _open_following(dir_fd: int, path: bytes, flags: int) -> int:
+    walk.check_downward(path)
+    return openat2.open_beneath(dir_fd, path, flags, openat2.FOLLOWING)
 
 
 def _identity_of(status: os.stat_result) -> tuple[int, int]:

@@ -19,27 +19,33 @@ PATH_BYTES_MAX = 4095
 """The longest path that Linux takes in one call (PATH_MAX, less the NUL): the walk's bound is the kernel's."""
 
 _O_PATH = getattr(os, "O_PATH", 0)
-_DIRECTORY_FLAGS = (_O_PATH or os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+DIRECTORY_FLAGS = (_O_PATH or os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def open_beneath(dir_fd: int, path: bytes, flags: int) -> int:
-    """Open `path` beneath `dir_fd`; the contract is that of `openat2.open_beneath`."""
+def open_beneath(dir_fd: int, path: bytes, flags: int, *, links_max: int = LINKS_MAX) -> int:
+    """Open `path` beneath `dir_fd`; the contract is that of `openat2.open_beneath`.
+
+    Args:
+        dir_fd: the directory, borrowed.
+        path: relative.
+        flags: as for open(2).
+        links_max: links that are followed; 0 for none.
+    """
     if path.startswith(b"/"):
-        raise _failure(errno.EXDEV)
+        raise failure(errno.EXDEV)
     if len(path) > PATH_BYTES_MAX:
-        raise _failure(errno.ENAMETOOLONG)
+        raise failure(errno.ENAMETOOLONG)
     stack: list[int] = []
     try:
-        return _walk(dir_fd, path, flags, stack)
+        return _walk(dir_fd, path, flags, stack, links_max)
     finally:
         for fd in stack:
             os.close(fd)
 
 
-def _walk(dir_fd: int, path: bytes, flags: int, stack: list[int]) -> int:
+def _walk(dir_fd: int, path: bytes, flags: int, stack: list[int], links_left: int) -> int:
     """Walk; `stack` collects the descriptors of directories below the root, for the caller to close."""
-    pending = _components(path)
-    links_left = LINKS_MAX
+    pending = components(path)
     while pending:
         name = pending.pop()
         here = stack[-1] if stack else dir_fd
@@ -47,20 +53,20 @@ def _walk(dir_fd: int, path: bytes, flags: int, stack: list[int]) -> int:
             continue
         if name == b"..":
             if not stack:
-                raise _failure(errno.EXDEV)
+                raise failure(errno.EXDEV)
             os.close(stack.pop())
             continue
         is_link = stat.S_ISLNK(os.stat(name, dir_fd=here, follow_symlinks=False).st_mode)
         if is_link:
             links_left -= 1
             if links_left < 0 or (flags & os.O_NOFOLLOW and not pending):
-                raise _failure(errno.ELOOP)
+                raise failure(errno.ELOOP)
             target = os.readlink(name, dir_fd=here)
             if target.startswith(b"/"):
-                raise _failure(errno.EXDEV)
-            pending.extend(_components(target))
+                raise failure(errno.EXDEV)
+            pending.extend(components(target))
         elif pending:
-            stack.append(os.open(name, _DIRECTORY_FLAGS, dir_fd=here))
+            stack.append(os.open(name, DIRECTORY_FLAGS, dir_fd=here))
         else:
             # What was no link a moment ago must not be one now: then this is ELOOP.
             return os.open(name, flags | os.O_NOFOLLOW, dir_fd=here)
@@ -68,11 +74,24 @@ def _walk(dir_fd: int, path: bytes, flags: int, stack: list[int]) -> int:
     return os.open(b".", flags, dir_fd=here)
 
 
-def _failure(number: int) -> OSError:
+def open_following(dir_fd: int, path: bytes, flags: int) -> int:
+    """Open `path` beneath `dir_fd`, following links wherever they lead; the path itself must not lead upwards."""
+    check_downward(path)
+    return os.open(path, flags, dir_fd=dir_fd)
+
+
+def check_downward(path: bytes) -> None:
+    """Raise EXDEV for a path that names the directory above, or none beneath a directory at all."""
+    if path.startswith(b"/") or (b".." in path and b".." in path.split(b"/")):
+        raise failure(errno.EXDEV)
+
+
+def failure(number: int) -> OSError:
+    """Return the error that the kernel would raise for the errno `number`."""
     return OSError(number, os.strerror(number))
 
 
-def _components(path: bytes) -> list[bytes]:
+def components(path: bytes) -> list[bytes]:
     """Return the components of `path`, last first.
 
     A trailing slash leaves an empty one, so that what stands before it is not the last and must be a directory.

@@ -90,7 +90,7 @@ class StaticHandler:
         Raises:
             ConfigError: the folder cannot be opened, or what is to be tried means nothing.
         """
-        self._root = Root(os.fsencode(options.root))
+        self._root = Root(os.fsencode(options.root), links=options.links)
         # Whoever uploads looks at what has become of it at once, and may ask another worker.
         valid_s = options.valid_s if options.uploads is None else 0.0
         devices = Devices(options.sendfile)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
+from chute.files.resolve import Links
 from chute.static.rules import FieldRule
 from chute.transfer.method import SendfileMode
-
-Links = Literal["beneath", "owner", "follow", "deny"]
 
 
 class UploadOptions(msgspec.Struct, frozen=True, kw_only=True):
