@@ -47,6 +47,7 @@ def test_files_arrive_and_one_is_replaced(
     sources = make_sources(tmp_path)
     listing = Listing(browser)
     listing.open(f"{server.url}/")
+    assert "Send" not in listing.text("header"), "what is there for who has no script"
     choose_files(browser, *sources)
     listing.wait_for("document.querySelectorAll('#uploads .failed').length === 1")
     wait_until((folder / "large é.bin").exists, what="the new file")

@@ -176,3 +176,19 @@ def test_folder_of_many_entries_holds_nobody_up(serve: Serve, folder: Path):
     listing.join()
     assert bodies[0].count(b"<tr") > 20_000
     assert answers >= 10, "the loop waited for the listing"
+
+
+def test_listing_that_has_not_changed_is_not_sent_again(serve: Serve, folder: Path):
+    (folder / "a").write_bytes(b"a")
+    server = serve("--valid", "0")
+    whole = server.get("/?format=json")
+    for _ in range(3):
+        unchanged = server.get("/?format=json", f"If-None-Match: {whole['etag']}")
+        assert (unchanged.status, unchanged.body) == (304, b"")
+        assert unchanged["vary"] == "Accept"
+        assert unchanged["cache-control"] == "no-cache"
+    (folder / "b").write_bytes(b"b")
+    changed = server.get("/?format=json", f"If-None-Match: {whole['etag']}")
+    assert changed.status == 200
+    assert changed["etag"] != whole["etag"]
+    assert server.get("/?format=text")["etag"] != whole["etag"]

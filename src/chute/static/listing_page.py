@@ -151,12 +151,19 @@ def _beginning(page: Page, *, is_empty: bool) -> str:
     return (
         "<!doctype html>\n<html lang=en>\n<meta charset=utf-8>\n"
         '<meta name=viewport content="width=device-width,initial-scale=1">\n'
+        f"{_crawlers(page)}"
         f'<title>{title}</title>\n<link rel=icon href="{_ICON}">\n'
         f"<style>{STYLES[page.uploads]}</style>\n<script>{SCRIPTS[page.uploads]}</script>\n<body>{SYMBOLS}"
         f"<header>\n<nav aria-label=Path><ol>{_crumbs(page, names)}</ol></nav>\n"
         f"<div class=tools>\n{_filter_form(page, is_hidden=is_empty and not page.needle)}{_VIEWS}{_actions(page)}"
         "</div>\n</header>\n"
     )
+
+
+def _crawlers(page: Page) -> str:
+    """Keep those who follow links from coming back to the same folder in every order there is."""
+    is_usual = page.order == Order() and not page.needle
+    return "" if is_usual else "<meta name=robots content=nofollow>\n"
 
 
 def _drawing(name: str) -> str:
@@ -198,9 +205,11 @@ _VIEWS: Final = (
 def _actions(page: Page) -> str:
     actions = []
     if page.archives:
+        # Buttons and no links: whoever mirrors the folder has no use for all of it once more, at every level.
         actions += [
-            f'<a class=button href="?archive={form}" download aria-label="Download everything as .{form}">'
-            f"{_drawing('down')}.{form}</a>\n"
+            "<form class=get>"
+            f'<button class=button name=archive value={form} aria-label="Download everything as .{form}">'
+            f"{_drawing('down')}.{form}</button></form>\n"
             for form in ("zip", "tar")
         ]
     if page.uploads:
@@ -236,7 +245,7 @@ def _table_head(page: Page, *, is_empty: bool) -> str:
         sorting = "descending" if page.order.is_descending else "ascending"
         cells.append(
             f"<th role=columnheader scope=col{f' aria-sort={sorting}' if is_current else ''}>"
-            f'<a href="{_query(column, is_descending=next_is_descending, needle=page.needle)}">{label}</a>'
+            f'<a rel=nofollow href="{_query(column, is_descending=next_is_descending, needle=page.needle)}">{label}</a>'
         )
     return (
         f"<main>\n<table role=table{' hidden' if is_empty else ''}>\n<thead role=rowgroup><tr role=row>"

@@ -185,7 +185,7 @@ h1{font:inherit;font-weight:650}
 .tools{flex-wrap:wrap}
 .views :first-child{border-radius:10px 0 0 10px;margin-right:-1px}
 .views :last-child{border-radius:0 10px 10px 0}
-form{flex:1 1 11rem}
+[role=search]{flex:1 1 11rem}
 input,button,.button{
 height:38px;padding:0 .7rem;font:inherit;color:inherit;background:var(--sheet);
 border:1px solid var(--line);border-radius:10px
@@ -265,7 +265,7 @@ white-space:pre-wrap;overflow-wrap:anywhere;tab-size:4
 body{padding:.75rem}
 nav,hgroup{flex-basis:100%}
 .tools{flex:1}
-form{flex-basis:60%}
+[role=search]{flex-basis:60%}
 td a:after{content:"";position:absolute;inset:0}
 .eye{position:absolute;right:0;top:.4rem;z-index:1}
 html:not(.grid){
@@ -284,8 +284,8 @@ td:empty{padding:0 0 0 2.65rem}
 UPLOAD_STYLE: Final = """
 label{position:relative}
 #pick{position:absolute;inset:0;opacity:0}
-#send,#send noscript{display:contents}
-@media (scripting:none){#pick{position:static;opacity:1;max-width:14rem}}
+#send{display:contents}
+@media (scripting:none){#send noscript{display:contents}#pick{position:static;opacity:1;max-width:14rem}}
 #drop,#uploads{position:fixed;inset:auto 1rem 1rem auto;border-radius:14px;z-index:8}
 #drop{
 inset:0;display:grid;place-items:center;border:3px dashed var(--brass);

@@ -24,8 +24,9 @@ CACHE_CONTROL: Final = b"Cache-Control"
 CONFIRMED: Final = b"no-cache"
 """Kept, and asked about before each use."""
 
-FOR_GOOD: Final = "public, max-age=31536000, immutable"
-"""RFC 8246: not even a reload asks again. For names with a hash in them."""
+FOR_GOOD: Final = "max-age=31536000, immutable"
+"""RFC 8246: not even a reload asks again. For names with a hash in them. Not `public`, which would have shared caches
+keep what was sent to who had a password."""
 
 _UNITS_S: Final = {
     "s": 1,

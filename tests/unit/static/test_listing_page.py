@@ -332,7 +332,8 @@ def test_title_begins_with_the_name_of_the_folder():
 
 def headings(page: bytes) -> list[tuple[bytes, bytes, bytes]]:
     return re.findall(
-        rb'<th role=columnheader scope=col(?: aria-sort=(\w+))?><a href="([^"]*)">(\w+)', page
+        rb'<th role=columnheader scope=col(?: aria-sort=(\w+))?><a rel=nofollow href="([^"]*)">(\w+)',
+        page,
     )
 
 
@@ -393,8 +394,18 @@ def test_filter_that_finds_nothing_offers_everything():
 
 
 def test_archives_are_offered_where_they_are_made():
-    assert {"?archive=zip", "?archive=tar"} <= set(read(file(b"x"), archives=True).hrefs)
-    assert b"?archive=" not in render(file(b"x"))
+    page = render(file(b"x"), archives=True)
+    for kind in (b"zip", b"tar"):
+        assert b"name=archive value=%b" % kind in page
+    assert b"?archive" not in page, "a link would be followed by whoever mirrors the folder"
+    assert b"archive" not in render(file(b"x"))
+
+
+def test_crawlers_are_asked_to_stay_where_they_are():
+    meta = b"<meta name=robots content=nofollow>"
+    assert meta not in render(file(b"x"))
+    assert meta in render(file(b"x"), order=Order(Column.SIZE))
+    assert meta in render(file(b"x"), needle="x")
 
 
 def test_uploads_are_offered_where_they_are_taken():

@@ -82,7 +82,7 @@ def test_other_files_are_left_to_the_client():
         ("30d", b"max-age=2592000"),
         ("2w", b"max-age=1209600"),
         ("1y", b"max-age=31536000"),
-        ("immutable", b"public, max-age=31536000, immutable"),
+        ("immutable", b"max-age=31536000, immutable"),
         ("no-store", b"no-store"),
         ("public, s-maxage=60, stale-while-revalidate=30", None),
         ('private="Set-Cookie"', None),
