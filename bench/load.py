@@ -144,6 +144,29 @@ def run_wrk(url: str, case: Case, *, seconds: int, connections: int) -> Load:
     return _load_of(totals[1], case)
 
 
+def count_answers(url: str, fields: dict[str, str], *, seconds: int, connections: int) -> int:
+    """Ask for `url` for some seconds, from the core that is kept free for it; return how many answers came.
+
+    Raises:
+        RuntimeError: wrk failed, or an answer was no success.
+    """
+    wrk = shutil.which("wrk")
+    assert wrk is not None, "the caller has checked that wrk is there"
+    lines = [part for name, value in fields.items() for part in ("-H", f"{name}: {value}")]
+    with cpu.pinned(cpu.LOAD_CORE):
+        done = subprocess.run(
+            [wrk, f"-d{seconds}s", "-t1", f"-c{connections}", "--timeout", "60s", *lines, url],
+            capture_output=True,
+            text=True,
+            timeout=seconds + _GRACE_SECONDS,
+            check=False,
+        )
+    counted = re.search(r"(\d+) requests in", done.stdout)
+    if done.returncode != 0 or counted is None or "Non-2xx" in done.stdout:
+        raise RuntimeError(f"wrk failed: {(done.stderr or done.stdout).strip()[-200:]}")
+    return int(counted[1])
+
+
 def _load_of(totals: str, case: Case) -> Load:
     figures = {
         name: int(value) for name, _, value in (part.partition("=") for part in totals.split())

@@ -130,7 +130,9 @@ def _packages(*packages: str, shown: int = 1) -> Callable[[], tuple[str, str]]:
     return prepare
 
 
-def _nginx(*http_lines: str) -> Callable[[Place], Launch]:
+def nginx(*http_lines: str, in_server: str = "") -> Callable[[Place], Launch]:
+    """Return how nginx is started, with further lines of its configuration."""
+
     def launch(place: Place) -> Launch:
         # The files are ours: a worker that gave up our rights might not be able to reach them.
         me = pwd.getpwuid(os.geteuid()).pw_name
@@ -153,7 +155,7 @@ def _nginx(*http_lines: str) -> Callable[[Place], Launch]:
             f"access_log {place.access_log} combined;",
             *(f"{name}_temp_path {place.scratch}/{name};" for name in temporary),
             *http_lines,
-            f"server {{ listen {place.address}; root {place.site}; }}",
+            f"server {{ listen {place.address}; root {place.site}; {in_server} }}",
             "}",
         ]
         config = place.write("nginx.conf", "\n".join(lines))
@@ -259,8 +261,8 @@ _CACHE = "open_file_cache max=1000 inactive=20s; open_file_cache_valid 1s;"
 
 SERVERS = (
     Server("chute", _chute_version, _chute),
-    Server("nginx", _program("nginx", "-v"), _nginx()),
-    Server("nginx-cache", _program("nginx", "-v"), _nginx(_CACHE)),
+    Server("nginx", _program("nginx", "-v"), nginx()),
+    Server("nginx-cache", _program("nginx", "-v"), nginx(_CACHE)),
     Server("lighttpd", _program("lighttpd", "-v"), _lighttpd),
     Server("granian", _packages("granian", "uvloop"), _granian, has_access_log=False),
     Server("uvicorn", _packages("uvicorn", "starlette", "uvloop", "httptools", shown=2), _uvicorn),

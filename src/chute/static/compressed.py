@@ -21,12 +21,15 @@ from collections.abc import Callable, Iterator
 from chute.files.open_files import Identity, OpenFile, identity_of
 from chute.semantics.validators import entity_tag_for_variant
 from chute.static.codecs import LEVELS, Coding, blocking_compress
-from chute.transfer.method import Devices
+from chute.transfer.method import Device, Devices, Residency
 from chute.transfer.source import CLOSED
 
 logger = logging.getLogger("chute.static")
 
 READ_BYTES = 256 * 1024
+
+WRITE_BYTES = 1024 * 1024
+"""Written at once: what is written in one go lies in larger pieces in memory."""
 
 ENTRIES_MAX = 4096
 """Forms kept at once, and so descriptors of those that are not small."""
@@ -174,7 +177,10 @@ class Made:
         """Return it as a file, which takes over the descriptor, with validators that follow those of `source`."""
         fd, self._fd = self._fd, CLOSED
         status = os.fstat(fd)
-        form = OpenFile(fd, status, self._content, devices.of(fd, status))
+        device = devices.of(fd, status)
+        if device.residency is Residency.UNKNOWN:
+            device = Device()  # it is in memory, and no mount could be asked
+        form = OpenFile(fd, status, self._content, device)
         form.is_stable = source.is_stable
         form.modified_s = source.modified_s
         form.last_modified = source.last_modified
@@ -240,7 +246,8 @@ class Making:
         fd = _blocking_open_unnamed()
         is_kept = False
         try:
-            size = 0
+            size = written = 0
+            unwritten: list[bytes] = []
             digest = hashlib.sha256()
             for block in blocking_compress(
                 self._coding, self._blocking_blocks(), self._level, size=self._source.size
@@ -249,7 +256,10 @@ class Making:
                 if size > bytes_max:
                     return Made(is_worth_it=False)
                 digest.update(block)
-                _write_all(fd, block)
+                unwritten.append(block)
+                if size - written >= WRITE_BYTES:
+                    written += _write_all(fd, unwritten)
+            _write_all(fd, unwritten)
             is_small = size <= self._content_bytes_max
             content = os.pread(fd, size, 0) if is_small else None
             is_kept = True
@@ -272,14 +282,26 @@ class Making:
 
 
 def _blocking_open_unnamed() -> int:
-    if hasattr(os, "memfd_create"):
+    """Return a descriptor of a new file without a name.
+
+    Where temporary files lie on a disk, that is cheaper to send from than memory: its pages come in larger pieces (1.0
+    of what a plain file costs, and 1.3 for memfd_create(2)), and the kernel may take their memory back.
+    """
+    try:
+        with tempfile.TemporaryFile(buffering=0) as file:
+            return os.dup(file.fileno())
+    except OSError:
+        if not hasattr(os, "memfd_create"):
+            raise
         fd: int = os.memfd_create("chute-compressed")
         return fd
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
 
 
-def _write_all(fd: int, block: bytes) -> None:
-    view = memoryview(block)
+def _write_all(fd: int, blocks: list[bytes]) -> int:
+    """Write `blocks`, and empty the list; return how many bytes that were."""
+    content = b"".join(blocks)
+    blocks.clear()
+    view = memoryview(content)
     while view:
         view = view[os.write(fd, view) :]
+    return len(content)
