@@ -370,8 +370,13 @@ class Exchanging(Endpoint):
             # The disk has as long as the peer would have; what has to be made, as long as other work.
             is_reading = carrying.outbox.wanted is not None
             self._arm(limits.send_timeout_s if is_reading else WORK_TIMEOUT_S)
-            carrying.have_content(self._connections.read_ahead, then=self._queue)
+            carrying.have_content(self._connections.read_ahead, then=self._on_content)
         return False
+
+    def _on_content(self) -> None:
+        """Go on sending: it is the peer's turn again, and its time that counts."""
+        self._arm(self._service.limits.send_timeout_s)
+        self._queue()
 
     def _finish(self, known: KnownHead, sent: int, carried: bytes) -> None:
         """Note a complete answer, and decide what the connection does next."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from chute.engine.limits import Limits
 from chute.engine.states import State
 from chute.exchange import Production, Request, Response
 from chute.streams import FAILED, HUNG_UP
@@ -188,6 +189,34 @@ def test_next_piece_is_not_made_before_the_one_before_has_left(produce: Callable
             made.scene.deliver()
     received += len(made.scene.received())
     assert received > 20 << 20
+
+
+def test_peer_that_takes_nothing_of_it_is_timed_out_as_ever(produce: Callable[..., Produced]):
+    def large() -> Pieces:
+        while True:
+            yield bytes(1 << 20)
+
+    made = produce(large)
+    made.scene.send("/")
+    for _ in range(2):
+        if not made.scene.connection.wants_write:
+            made.scene.deliver()
+        made.scene.turn()
+    assert made.scene.connection.wants_write
+    for _ in range(3):
+        made.scene.wait_s(Limits().send_timeout_s + 1)
+    assert made.scene.connection.state is State.CLOSED
+    assert made.has_closed == 1
+
+
+def test_request_behind_it_is_answered(produce: Callable[..., Produced]):
+    made = produce(parts)
+    made.scene.send("/", "/")
+    for _ in range(8):
+        made.scene.deliver()
+    reply = made.scene.received()
+    assert reply.count(b"HTTP/1.1 200 OK") == 2
+    assert reply.count(b"\r\n0\r\n\r\n") == 2
 
 
 @pytest.mark.parametrize("is_working", [True, False])
