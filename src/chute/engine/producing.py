@@ -67,6 +67,8 @@ class Producing:
             TransferError: the production has failed, or is not as long as promised.
         """
         outcome, self._outcome = self._outcome, None
+        if isinstance(outcome, TransferError):
+            raise TransferError(str(outcome), sent=outbox.sent)
         if isinstance(outcome, Exception):
             raise TransferError(f"making the content failed ({outcome!r})", sent=outbox.sent)
         if outcome is None:
