@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import hashlib
 import importlib.util
 import os
 import zlib
@@ -11,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from running import Reply, RunningChute, Serve, start_chute, wait_until
+from running import Reply, RunningChute, Serve, wait_until
 from shared import shared_server
+from unprivileged import start_unprivileged
 
 LONG_AGO_S = 1_700_000_000
 LARGE = b"".join(b"line %d of a text that shrinks\n" % number for number in range(40_000))
@@ -367,15 +370,22 @@ def test_t26_sidecar_that_is_no_file_is_not_there(serve: Serve, folder: Path, ki
     assert server.get("/c.js", "Accept-Encoding: gzip").body == LARGE
 
 
-def test_t28_sidecar_that_may_not_be_read_is_not_there(folder: Path, tmp_path: Path):
-    if os.geteuid() == 0:
-        pytest.skip("root may read everything")
-    write(folder / "c.js", LARGE)
-    write(folder / "c.js.gz", gzip.compress(LARGE))
-    (folder / "c.js.gz").chmod(0)
-    server = start_chute(folder, tmp_path)
-    assert server.get("/c.js", "Accept-Encoding: gzip").body == LARGE
-    server.stop()
+def test_t28_what_may_not_be_read_is_passed_over(folder: Path, tmp_path: Path):
+    for name in ("c.js", "c.js.gz", "404.html", "index.html", "c.js.sha256"):
+        write(folder / name, gzip.compress(LARGE) if name.endswith("gz") else LARGE)
+    for name in ("c.js.gz", "404.html", "index.html", "c.js.sha256"):
+        (folder / name).chmod(0)
+    server = start_unprivileged(folder, tmp_path, "--no-compress")
+    reply = server.get("/c.js", "Accept-Encoding: gzip", "Want-Repr-Digest: sha-256=1")
+    assert reply.body == LARGE
+    digest = base64.b64encode(hashlib.sha256(LARGE).digest()).decode()
+    assert reply["repr-digest"] == f"sha-256=:{digest}:"
+    missing = server.get("/none", "Accept: text/html")
+    assert missing.status == 404
+    assert b"There is no file with this name" in missing.body
+    assert server.get("/").status == 403
+    assert server.get("/c.js.gz").status == 403
+    assert server.stop() == 0
 
 
 def test_t10_forms_leave_no_descriptors_behind(server: RunningChute):
