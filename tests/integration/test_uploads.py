@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -216,7 +217,7 @@ def test_upload_beneath_a_prefix(serve: Serve, folder: Path):
 
 
 def test_upload_where_others_can_reach_it_needs_a_password(folder: Path):
-    command = ["python", "-m", "chute", "serve", str(folder), "--upload", "--bind", ":0"]
+    command = [sys.executable, "-m", "chute", "serve", str(folder), "--upload", "--bind", ":0"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert result.returncode == 2
     assert "--auth" in result.stderr
