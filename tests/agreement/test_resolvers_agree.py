@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from chute.errors import FileError
 from chute.files import resolve, walk
 from chute.files.resolve import Root, openat2_available
-from trees import ODD_NAMES, RESOLVERS, descriptors, identity, outcome, plant
+from trees import ODD_NAMES, RESOLVERS, Outcome, descriptors, identity, outcome, plant
 
 WITHOUT_O_PATH = "walk without O_PATH"
 """The walk as it goes where directories can only be opened for reading, as on macOS."""
@@ -34,14 +34,15 @@ pytestmark = pytest.mark.skipif(not openat2_available(), reason="this kernel has
 
 
 @contextlib.contextmanager
-def rooted(path: bytes, resolver: str) -> Iterator[Root]:
+def rooted(path: bytes, resolver: str, links: str = "beneath") -> Iterator[Root]:
     with pytest.MonkeyPatch.context() as patched:
         if resolver == WITHOUT_O_PATH:
             portable = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
             patched.setattr(resolve, "_ROOT_FLAGS", portable)
             patched.setattr(walk, "DIRECTORY_FLAGS", portable | os.O_NOFOLLOW)
+            patched.setattr(walk, "_O_PATH", 0)
             resolver = "walk"
-        with Root(path, resolver=resolver) as root:
+        with Root(path, resolver=resolver, links=links) as root:
             yield root
 
 
@@ -384,3 +385,116 @@ def test_t21_directory_exchanged_for_a_link_never_leads_to_a_stranger(
                 ours += 1
     assert exchanger.returncode == 0
     assert ours, "nothing was ever opened"
+
+
+STRANGER = 12_345
+EVERY_WALK = (*RESOLVERS, WITHOUT_O_PATH)
+
+
+def expected(site: bytes, name: bytes, policy: str) -> Outcome:
+    """Say what `name` leads to, by one path after the other: right as long as nothing changes meanwhile."""
+    stays = policy in ("beneath", "deny")
+    refused = name.startswith(b"/") or (not stays and b".." in name.split(b"/"))
+    here, followed = site, 0
+    pending: list[bytes | int] = [*name.split(b"/")][::-1]
+    while pending and not refused:
+        step = pending.pop()
+        if isinstance(step, int):
+            refused = os.lstat(here).st_uid != step
+            continue
+        there = os.path.normpath(os.path.join(here, step))
+        leaves = stays and there == os.path.dirname(site)
+        refused = leaves or not (os.path.isdir(here) and os.path.lexists(there))
+        if refused or not os.path.islink(there):
+            here = there
+            continue
+        followed += 1
+        target = os.readlink(there)
+        refused = followed > 40 or policy == "deny" or (stays and target.startswith(b"/"))
+        pending.extend([os.lstat(there).st_uid] * (policy == "owner"))
+        pending.extend(target.split(b"/")[::-1])
+        here = b"/" if target.startswith(b"/") else here
+    return "FileMissing" if refused else identity(here)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("policy", ["beneath", "owner", "follow", "deny"])
+@pytest.mark.parametrize("resolver", EVERY_WALK)
+def test_t21_every_name_leads_where_the_policy_says(site: bytes, resolver: str, policy: str):
+    names = [*MISSING.values(), *(name for name, _ in LEADS_TO.values())]
+    # What is wrong with the others has nothing to do with links.
+    names = [n for n in names if b"\0" not in n and len(n) < 256 and n != b"socket"]
+    with rooted(site, resolver, policy) as root:
+        for name in names:
+            assert outcome(root, name) == expected(site, name, policy), name
+
+
+absolute_targets = st.sampled_from([b"@/outside/page", b"@/site/sub", b"@/site/one", b"@/outside"])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    links=st.dictionaries(st.sampled_from(PLACES), targets.filter(bool) | absolute_targets),
+    strange=st.sets(st.sampled_from([*PLACES, b"sub", b"sub/page", b"../outside/page"])),
+    names=st.lists(paths, max_size=4),
+)
+def test_t21_any_tree_gives_the_same_answers_under_every_policy(
+    links: dict[bytes, bytes], strange: set[bytes], names: list[bytes]
+):
+    """Where this user can give things away, links of one owner to what is another's are among them."""
+    with tempfile.TemporaryDirectory() as place:
+        site = os.fsencode(place) + b"/site"
+        os.makedirs(site + b"/sub/deep")
+        os.mkdir(os.fsencode(place) + b"/outside")
+        for name in (b"page", b"sub/page", b"sub/deep/page", b"../outside/page"):
+            Path(os.fsdecode(site + b"/" + name)).touch()
+        for name, target in links.items():
+            os.symlink(target.replace(b"@", os.fsencode(place)), site + b"/" + name)
+        for name in strange:
+            if os.geteuid() == 0 and os.path.lexists(site + b"/" + name):
+                os.lchown(site + b"/" + name, STRANGER, STRANGER)
+        asked = [*names, *links, *(link + b"/page" for link in links)]
+        for policy in ("beneath", "owner", "follow", "deny"):
+            for resolver in EVERY_WALK:
+                with rooted(site, resolver, policy) as root:
+                    for name in asked:
+                        found = outcome(root, name)
+                        assert found == expected(site, name, policy), (policy, resolver, name)
+
+
+@pytest.mark.parametrize("policy", ["beneath", "owner", "follow", "deny"])
+@pytest.mark.parametrize("resolver", RESOLVERS)
+def test_t21_link_into_proc_never_hands_out_what_is_merely_open(
+    tmp_path: Path, resolver: str, policy: str
+):
+    """A magic link would jump to it, though no path leads there any more."""
+    (tmp_path / "gone").write_bytes(b"held open")
+    held = os.open(tmp_path / "gone", os.O_RDONLY)
+    (tmp_path / "gone").unlink()
+    reading, writing = os.pipe()
+    (tmp_path / "file").symlink_to(f"/proc/self/fd/{held}")
+    (tmp_path / "pipe").symlink_to(f"/proc/self/fd/{reading}")
+    with rooted(os.fsencode(tmp_path), resolver, policy) as root:
+        assert {outcome(root, b"file"), outcome(root, b"pipe")} == {"FileMissing"}
+    for fd in (held, reading, writing):
+        os.close(fd)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives links away")
+@pytest.mark.parametrize("resolver", RESOLVERS)
+def test_t21_exchange_of_two_links_never_gives_one_the_owner_of_the_other(
+    tmp_path: Path, resolver: str
+):
+    """Neither is followed; read halfway through the exchange, one's owner would own what the other leads to."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "strange").write_bytes(b"strange")
+    (tmp_path / "site/ours").write_bytes(b"ours")
+    os.chown(tmp_path / "strange", STRANGER, STRANGER)
+    (tmp_path / "site/to-ours").symlink_to("ours")
+    os.lchown(tmp_path / "site/to-ours", STRANGER, STRANGER)
+    (tmp_path / "site/to-strange").symlink_to("../strange")
+    with rooted(os.fsencode(tmp_path / "site"), resolver, "owner") as root:
+        before = descriptors()
+        with swapped(tmp_path / "site/to-ours", tmp_path / "site/to-strange"):
+            assert race(root, b"to-ours") == {"FileMissing"}
+        assert descriptors() == before

@@ -8,7 +8,16 @@ call, a walk by directory descriptors does (`walk`).
 Which links are followed is a policy. By default those that stay beneath the root: an absolute link leaves it, wherever
 it points. `owner` follows those that belong to the owner of what they lead to, out of the root too, and `follow` all of
 them; `deny` follows none. A name never leads out of the root, whatever the policy: only links do. What the policy
-refuses is not there, as all that may not be served.
+refuses is not there, as all that may not be served: nginx says 403, which tells a stranger that there is a link.
+
+`owner` has the question of nginx's `disable_symlinks if_not_owner` and Apache's `SymLinksIfOwnerMatch`: does the link
+belong to the owner of what it leads to? Apache puts it to names, and opens by name afterwards: what it asked about may
+have gone meanwhile, and its manual calls the option no security restriction. nginx puts it to what it has opened, as is
+done here. Of a chain of links both ask the first one only, and neither asks those in the text of a link; here each is
+asked, so a link of one's own leads through nobody else's.
+
+Magic links, which /proc is full of, jump to what a process holds open. openat2 refuses them; where links are expanded
+by hand (`owner`, and `walk`) they are taken by their text like all others, and never jump.
 
 Opening never waits: a FIFO without a writer opens at once (`O_NONBLOCK`) and is found out by its type afterwards.
 """
@@ -160,14 +169,16 @@ class Root:
 
 def _opener(resolver: Resolver, links: Links) -> Callable[[int, bytes, int], int]:
     """Return what opens a name: directory, name and flags in, a descriptor out."""
-    if links == "owner":
-        return by_owner.open_by_owner
     if resolver == "walk":
+        if links == "owner":
+            return by_owner.open_by_owner
         if links == "follow":
             return walk.open_following
         if links == "deny":
             return functools.partial(walk.open_beneath, links_max=0)
         return walk.open_beneath
+    if links == "owner":
+        return _open_by_owner
     if links == "follow":
         return _open_following
     if links == "deny":
@@ -178,6 +189,17 @@ def _opener(resolver: Resolver, links: Links) -> Callable[[int, bytes, int], int
 def _open_following(dir_fd: int, path: bytes, flags: int) -> int:
     walk.check_downward(path)
     return openat2.open_beneath(dir_fd, path, flags, openat2.FOLLOWING)
+
+
+def _open_by_owner(dir_fd: int, path: bytes, flags: int) -> int:
+    walk.check_downward(path)
+    # Hot: open and close of a two-component name, 3.8 us in place of 12.6. Without a link nobody has to be asked.
+    try:
+        return openat2.open_beneath(dir_fd, path, flags, openat2.WITHOUT_LINKS)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+    return by_owner.open_by_owner(dir_fd, path, flags)
 
 
 def _identity_of(status: os.stat_result) -> tuple[int, int]:

@@ -4,6 +4,8 @@ Each component is opened relative to the descriptor of the directory before it, 
 (`O_NOFOLLOW`), so a directory that is exchanged for a link meanwhile is noticed and not followed. Links are read and
 expanded here. The directories walked through form a stack whose bottom is the root; `..` in a link pops it, and
 popping the bottom is an attempt to leave.
+
+Where links may lead anywhere there is no bottom, so no stack: `..` is then what the system says it is.
 """
 
 from __future__ import annotations
@@ -75,9 +77,54 @@ def _walk(dir_fd: int, path: bytes, flags: int, stack: list[int], links_left: in
 
 
 def open_following(dir_fd: int, path: bytes, flags: int) -> int:
-    """Open `path` beneath `dir_fd`, following links wherever they lead; the path itself must not lead upwards."""
+    """Open `path` beneath `dir_fd`, following links wherever they lead; the path itself must not lead upwards.
+
+    Where there is O_PATH there may be a /proc, and in it magic links, which jump to what a process holds open and
+    show a text that need not be a path at all (proc_pid_fd(5)). Nothing tells them from other links without openat2,
+    so every link is expanded here, by its text: it leads to what may be opened by a path, or nowhere. Elsewhere the
+    system follows, which needs no right to read the directories on the way.
+
+    Args:
+        dir_fd: the directory, borrowed.
+        path: relative.
+        flags: as for open(2); never to create.
+
+    Returns:
+        A new descriptor, the caller's to close.
+
+    Raises:
+        OSError: as for open(2); EXDEV for a path that leads upwards.
+    """
     check_downward(path)
-    return os.open(path, flags, dir_fd=dir_fd)
+    if not _O_PATH:
+        return os.open(path, flags, dir_fd=dir_fd)
+    if len(path) > PATH_BYTES_MAX:
+        raise failure(errno.ENAMETOOLONG)
+    here = os.open(b".", DIRECTORY_FLAGS, dir_fd=dir_fd)
+    links_left = LINKS_MAX
+    pending = components(path)
+    try:
+        while pending:
+            name = pending.pop()
+            if name in (b"", b"."):
+                continue
+            if stat.S_ISLNK(os.stat(name, dir_fd=here, follow_symlinks=False).st_mode):
+                links_left -= 1
+                if links_left < 0 or (flags & os.O_NOFOLLOW and not pending):
+                    raise failure(errno.ELOOP)
+                target = os.readlink(name, dir_fd=here)
+                pending.extend(components(target))
+                if not target.startswith(b"/"):
+                    continue
+                name = b"/"
+            elif not pending and name != b"..":
+                return os.open(name, flags | os.O_NOFOLLOW, dir_fd=here)
+            there = os.open(name, DIRECTORY_FLAGS, dir_fd=here)
+            os.close(here)
+            here = there
+        return os.open(b".", flags, dir_fd=here)
+    finally:
+        os.close(here)
 
 
 def check_downward(path: bytes) -> None:

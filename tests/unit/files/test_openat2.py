@@ -12,7 +12,7 @@ import pytest
 
 from chute.files import openat2
 from chute.files.resolve import openat2_available
-from trees import descriptors
+from trees import descriptors, plant
 
 FLAGS = os.O_RDONLY | os.O_CLOEXEC
 
@@ -66,6 +66,42 @@ def test_t21_magic_link_is_refused():
     with pytest.raises(OSError, match=os.strerror(errno.ELOOP)):
         openat2.open_beneath(process, b"fd/%d" % process, FLAGS)
     os.close(process)
+
+
+@needs_openat2
+@pytest.mark.parametrize(
+    ("name", "beneath", "without_links", "following"),
+    [
+        pytest.param(b"sub/page", 0, 0, 0, id="no link"),
+        pytest.param(b"relative", 0, errno.ELOOP, 0, id="link"),
+        pytest.param(b"to-directory/page", 0, errno.ELOOP, 0, id="link on the way"),
+        pytest.param(b"climbing", errno.EXDEV, errno.ELOOP, 0, id="link upwards"),
+        pytest.param(b"absolute-outside", errno.EXDEV, errno.ELOOP, 0, id="absolute link"),
+        pytest.param(b"link-1", errno.ELOOP, errno.ELOOP, errno.ELOOP, id="41 links"),
+    ],
+)
+def test_t21_which_links_are_followed_is_the_callers_choice(
+    tmp_path: Path, name: bytes, beneath: int, without_links: int, following: int
+):
+    directory = os.open(plant(tmp_path), os.O_RDONLY)
+    found = []
+    for resolve in (openat2.BENEATH, openat2.WITHOUT_LINKS, openat2.FOLLOWING):
+        try:
+            os.close(openat2.open_beneath(directory, name, FLAGS, resolve))
+            found.append(0)
+        except OSError as error:
+            found.append(error.errno or -1)
+    assert found == [beneath, without_links, following]
+    os.close(directory)
+
+
+@needs_openat2
+def test_t21_magic_link_is_refused_even_where_all_others_are_followed(tmp_path: Path):
+    (tmp_path / "link").symlink_to("/proc/self/exe")
+    directory = os.open(tmp_path, os.O_RDONLY)
+    with pytest.raises(OSError, match=os.strerror(errno.ELOOP)):
+        openat2.open_beneath(directory, b"link", FLAGS, openat2.FOLLOWING)
+    os.close(directory)
 
 
 def test_interrupted_call_is_repeated(monkeypatch: pytest.MonkeyPatch):

@@ -10,14 +10,14 @@ import resource
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from chute.errors import ConfigError, DescriptorsExhausted, FileForbidden, FileMissing
 from chute.files import openat2, resolve, walk
-from chute.files.resolve import Resolver, Root, openat2_available
+from chute.files.resolve import Links, Resolver, Root, openat2_available
 from trees import ODD_NAMES, RESOLVERS, descriptors, identity, outcome, plant
 
 
@@ -339,3 +339,93 @@ def test_asking_for_what_the_kernel_lacks_is_refused_at_once(
     monkeypatch.setattr(openat2, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="no openat2"):
         Root(site, resolver="openat2")
+
+
+POLICIES: tuple[Links, ...] = ("beneath", "owner", "follow", "deny")
+
+
+def test_links_stay_beneath_where_nothing_else_is_said(root: Root, site: bytes):
+    assert outcome(root, b"relative") == identity(site + b"/index.html")
+    assert outcome(root, b"climbing") == "FileMissing"
+    assert outcome(root, b"absolute-inside") == "FileMissing"
+
+
+@pytest.mark.parametrize("links", POLICIES)
+def test_root_may_be_reached_by_a_link_under_every_policy(
+    site: bytes, tmp_path: Path, resolver: Resolver, links: Links
+):
+    """Even by one that belongs to somebody else: the root is the word of the one who starts the server."""
+    (tmp_path / "current").symlink_to("site")
+    if os.geteuid() == 0:
+        os.lchown(tmp_path / "current", 12_345, 12_345)
+    with Root(os.fsencode(tmp_path / "current"), resolver=resolver, links=links) as root:
+        assert outcome(root, b"index.html") == identity(site + b"/index.html")
+        assert outcome(root, b"") == identity(site)
+
+
+@pytest.mark.parametrize("links", POLICIES)
+def test_t21_policy_goes_on_when_the_root_leads_elsewhere(
+    tmp_path: Path, resolver: Resolver, links: Links
+):
+    for release in ("one", "two"):
+        (tmp_path / release).mkdir()
+        (tmp_path / release / "file").write_bytes(release.encode())
+        (tmp_path / release / "link").symlink_to("file")
+        (tmp_path / release / "out").symlink_to(tmp_path / "secret")
+    (tmp_path / "secret").write_bytes(b"secret")
+    (tmp_path / "current").symlink_to("one")
+    with Root(os.fsencode(tmp_path / "current"), resolver=resolver, links=links) as root:
+        (tmp_path / "next").symlink_to("two")
+        (tmp_path / "next").rename(tmp_path / "current")
+        assert root.follow()
+        there = os.fsencode(tmp_path) + b"/two/file"
+        assert outcome(root, b"file") == identity(there)
+        assert outcome(root, b"link") == ("FileMissing" if links == "deny" else identity(there))
+        leaves = links in ("owner", "follow")
+        assert (outcome(root, b"out") == "FileMissing") is not leaves
+
+
+@pytest.mark.parametrize("links", POLICIES)
+@pytest.mark.parametrize(
+    "name", [b"sub/deep/leaf", b"absolute-outside", b"chain-1", b"to-directory/", b"sub/deep/"]
+)
+def test_t10_failure_of_any_step_closes_every_descriptor_under_every_policy(
+    site: bytes, resolver: Resolver, links: Links, name: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    """The n-th system call fails, for every n, until a whole look-up gets through."""
+    with Root(site, resolver=resolver, links=links) as root:
+        whole = outcome(root, name)
+        before = descriptors()
+        failing_at = calls = 1
+        while calls >= failing_at:
+            calls = 0
+
+            def step(real: Callable[..., object], at: int) -> Callable[..., object]:
+                def call(*arguments: object, **options: object) -> object:
+                    nonlocal calls
+                    calls += 1
+                    if calls == at:
+                        raise OSError(errno.EMFILE, "injected")
+                    return real(*arguments, **options)
+
+                return call
+
+            with monkeypatch.context() as patched:
+                for function in ("stat", "readlink", "open"):
+                    patched.setattr(os, function, step(getattr(os, function), failing_at))
+                patched.setattr(openat2, "_system_call", step(openat2._system_call, failing_at))
+                found = outcome(root, name)
+            assert descriptors() == before
+            assert found == ("DescriptorsExhausted" if calls >= failing_at else whole)
+            failing_at += calls >= failing_at
+
+
+def test_owner_costs_one_call_where_there_is_no_link(site: bytes, monkeypatch: pytest.MonkeyPatch):
+    """And nobody is asked anything then."""
+    if not openat2_available():
+        pytest.skip("this kernel has no openat2")
+    monkeypatch.setattr(resolve.by_owner, "open_by_owner", lambda *_: pytest.fail("walked"))
+    with Root(site, resolver="openat2", links="owner") as root:
+        assert outcome(root, b"sub/deep/leaf") == identity(site + b"/sub/deep/leaf")
+        for name in (b"none", b"index.html/page", b"..", b"sub/../index.html", b"/etc/hostname"):
+            assert outcome(root, name) == "FileMissing", name

@@ -167,3 +167,93 @@ def test_bounds_are_those_of_the_kernel(directory: int, name: bytes, number: int
 )
 def test_caller_may_refuse_a_link_at_the_end(directory: int, name: bytes, number: int):
     assert errno_of(directory, name, FLAGS | os.O_NOFOLLOW) == number
+
+
+def test_without_links_none_is_followed(site: bytes, directory: int):
+    before = descriptors()
+    for name in (b"relative", b"to-directory/page", b"to-directory/", b"sub/deep/to-root"):
+        with pytest.raises(OSError, match=os.strerror(errno.ELOOP)):
+            walk.open_beneath(directory, name, FLAGS, links_max=0)
+    fd = walk.open_beneath(directory, b"sub/deep/leaf", FLAGS, links_max=0)
+    assert os.path.samestat(os.fstat(fd), os.stat(site + b"/sub/deep/leaf"))
+    os.close(fd)
+    assert descriptors() == before
+
+
+@pytest.fixture(params=["with O_PATH", "without O_PATH"])
+def follow(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, directory: int
+) -> Callable[..., int]:
+    """`walk.open_following`, with and without O_PATH; returns the errno, or the descriptor negated."""
+    if request.param == "without O_PATH":
+        monkeypatch.setattr(walk, "_O_PATH", 0)
+
+    def opened(name: bytes, flags: int = FLAGS) -> int:
+        try:
+            return -walk.open_following(directory, name, flags)
+        except OSError as error:
+            return error.errno or 0
+
+    return opened
+
+
+@pytest.mark.parametrize(
+    ("name", "real"),
+    [
+        pytest.param(b"absolute-inside", b"index.html", id="absolute link"),
+        pytest.param(b"absolute-outside", b"../outside/secret", id="absolute link outside"),
+        pytest.param(b"climbing-late", b"../outside/secret", id="link upwards"),
+        pytest.param(b"directory-out/secret", b"../outside/secret", id="link on the way"),
+        pytest.param(b"directory-out", b"../outside", id="link to a directory"),
+        pytest.param(b"parent/site/sub/page", b"sub/page", id="out and in again"),
+        pytest.param(b"sub/deep/to-root/sub/", b"sub", id="slash behind a directory"),
+        pytest.param(b"sub//./page", b"sub/page", id="dots in between"),
+        pytest.param(b"link-2", b"index.html", id="40 links"),
+    ],
+)
+def test_following_leads_wherever_links_lead(
+    site: bytes, follow: Callable[..., int], name: bytes, real: bytes
+):
+    before = descriptors()
+    fd = -follow(name)
+    assert os.path.samestat(os.fstat(fd), os.stat(site + b"/" + real))
+    os.close(fd)
+    assert descriptors() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        pytest.param(b"..", errno.EXDEV, id="the parent"),
+        pytest.param(b"../outside/secret", errno.EXDEV, id="out by name"),
+        pytest.param(b"sub/../index.html", errno.EXDEV, id="up, though not out"),
+        pytest.param(b"directory-out/../outside/secret", errno.EXDEV, id="up behind a link"),
+        pytest.param(b"/etc/hostname", errno.EXDEV, id="absolute name"),
+        pytest.param(b"link-1", errno.ELOOP, id="41 links"),
+        pytest.param(b"loop-a", errno.ELOOP, id="loop"),
+        pytest.param(b"dangling", errno.ENOENT, id="dangling"),
+        pytest.param(b"through-file", errno.ENOTDIR, id="link through a file"),
+        pytest.param(b"relative/", errno.ENOTDIR, id="slash behind a link to a file"),
+        pytest.param(b"./" * 2043 + b"index.html", errno.ENAMETOOLONG, id="4096 bytes"),
+    ],
+)
+def test_t21_following_is_for_links_and_never_for_the_name(
+    follow: Callable[..., int], name: bytes, number: int
+):
+    before = descriptors()
+    assert follow(name) == number
+    assert descriptors() == before
+
+
+def test_following_stops_at_a_last_link_where_that_is_asked_for(follow: Callable[..., int]):
+    assert follow(b"relative", FLAGS | os.O_NOFOLLOW) == errno.ELOOP
+    os.close(-follow(b"to-directory/page", FLAGS | os.O_NOFOLLOW))
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE])
+@pytest.mark.parametrize("name", [b"sub/deep/leaf", b"absolute-outside", b"through-dots", b"sub/"])
+def test_failure_of_any_step_of_following_closes_every_descriptor(
+    monkeypatch: pytest.MonkeyPatch, directory: int, name: bytes, number: int
+):
+    monkeypatch.setattr(walk, "open_beneath", walk.open_following)
+    test_failure_of_any_step_closes_every_descriptor(monkeypatch, directory, name, number)
