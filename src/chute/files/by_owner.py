@@ -2,7 +2,7 @@
 
 Such a link may lead out of the root, for whoever made it could as well have put a copy there. (Apache's
 SymLinksIfOwnerMatch asks the same question.) The kernel has no such rule, so this is a walk. What is opened is what is
-checked: the owner is that of the open descriptor, and a link is read between two looks at it that must agree.
+checked: the owner is that of the open descriptor, and a link is read and asked for its owner by one descriptor of it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ import os
 import stat
 
 from chute.files import walk
+
+_LINK_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC if hasattr(os, "O_PATH") else None
+"""A descriptor of a link itself: its text and its owner then belong together, whatever the name leads to by now."""
 
 
 def open_by_owner(dir_fd: int, path: bytes, flags: int) -> int:
@@ -105,6 +108,25 @@ def _read_link(here: int, name: bytes) -> tuple[bytes, int] | None:
     status = os.stat(name, dir_fd=here, follow_symlinks=False)
     if not stat.S_ISLNK(status.st_mode):
         return None
+    if _LINK_FLAGS is None:
+        return _read_link_between_looks(here, name, status)
+    fd = os.open(name, _LINK_FLAGS, dir_fd=here)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISLNK(status.st_mode):
+            raise walk.failure(errno.EAGAIN)
+        # The empty path is the link that the descriptor holds (readlinkat(2), since Linux 2.6.39).
+        return os.readlink(b"", dir_fd=fd), status.st_uid
+    finally:
+        os.close(fd)
+
+
+def _read_link_between_looks(here: int, name: bytes, status: os.stat_result) -> tuple[bytes, int]:
+    """Read a link where no descriptor can be had of it, as on macOS.
+
+    Two links that are exchanged to and fro within one tick of the clock look the same before and after: this is as
+    sound as the clock of the file system is fine.
+    """
     target = os.readlink(name, dir_fd=here)
     again = os.stat(name, dir_fd=here, follow_symlinks=False)
     # A link is never rewritten, only replaced.

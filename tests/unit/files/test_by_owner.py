@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from chute.files import by_owner
 from chute.files.by_owner import open_by_owner
 from trees import descriptors
 
@@ -147,7 +148,41 @@ def test_last_link_is_not_followed_where_that_is_asked_for(place: Path):
     assert refusal(place, "link", os.O_RDONLY | os.O_NOFOLLOW) == errno.ELOOP
 
 
-def test_t21_link_that_is_exchanged_while_it_is_read_is_noticed(
+def exchanging_links(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have `link` exchanged for one of somebody else's while it is read, on a disk whose clock stands still."""
+    link(place / "link", "a", OTHER)
+    link(place / "other", "theirs")
+    readlink, stat = os.readlink, os.stat
+
+    def exchange() -> None:
+        (place / "link").rename(place / "aside")
+        (place / "other").rename(place / "link")
+        (place / "aside").rename(place / "other")
+
+    def between(name: bytes, *, dir_fd: int) -> bytes:
+        exchange()
+        try:
+            return readlink(name, dir_fd=dir_fd)
+        finally:
+            exchange()
+
+    def coarse(*arguments: object, **options: object) -> object:
+        status = stat(*arguments, **options)
+        times = {"st_ctime_ns": 0, "st_mtime_ns": status.st_mtime_ns}
+        return os.stat_result(tuple(status), times)
+
+    monkeypatch.setattr(os, "readlink", between)
+    monkeypatch.setattr(os, "stat", coarse)
+
+
+def test_t21_text_of_a_link_never_goes_with_the_owner_of_another(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+):
+    exchanging_links(place, monkeypatch)
+    assert refusal(place, "link") == errno.ELOOP
+
+
+def test_t21_link_that_is_exchanged_while_it_is_read_is_noticed_without_o_path(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ):
     link(place / "link", "a")
@@ -159,5 +194,6 @@ def test_t21_link_that_is_exchanged_while_it_is_read_is_noticed(
         link(place / "link", "theirs", OTHER)
         return target
 
+    monkeypatch.setattr(by_owner, "_LINK_FLAGS", None)
     monkeypatch.setattr(os, "readlink", exchange)
     assert refusal(place, "link") == errno.EAGAIN
