@@ -147,7 +147,8 @@ def _next_part(text: str, position: int) -> tuple[int, bytes]:
             inner = text[position + 1 : end]
             negation = b"^/" if inner.startswith(("!", "^")) else b""
             inner = inner.lstrip("!^") if negation else inner
-            members = inner.replace("\\", "\\\\").replace("[", "\\[").replace("^", "\\^")
+            # What means something to a regular expression, today or some day, but a range.
+            members = re.sub(r"([\\\[^&|~]|-(?=-))", r"\\\1", inner)
             return end + 1 - position, b"[%b%b]" % (negation, members.encode())
     return 1, re.escape(character.encode("utf-8", "surrogateescape"))
 
