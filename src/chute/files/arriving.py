@@ -17,41 +17,31 @@ made, but a file of theirs that takes the place of a file that was to be replace
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import secrets
 import stat
 from collections.abc import Callable
 
 from chute.errors import (
-    DescriptorsExhausted,
-    FileForbidden,
-    FileMissing,
-    FileTooLarge,
-    InsufficientStorage,
     NameTaken,
-    NameUnusable,
 )
-from chute.files.atomic import HIDDEN_PREFIX
 from chute.files.ledger import Ledger
 from chute.files.resolve import Root
+from chute.files.writing import (
+    HAS_NO_HARD_LINKS,
+    HAS_NO_UNNAMED,
+    O_TMPFILE,
+    blocking_sync,
+    hidden_name,
+    translated,
+)
 
 TAKE_ATTEMPTS = 3
 """How often the name is looked at again because another program took it in between."""
 
-_O_TMPFILE: int = getattr(os, "O_TMPFILE", 0)
 _WRITING = os.O_WRONLY | os.O_CLOEXEC
 _NEW = _WRITING | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 _MODE = 0o666
 """Less what the umask takes, as for any file that a program makes."""
-
-_HAS_NO_UNNAMED = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS})
-"""How a file system, or an old kernel, says that it does not know O_TMPFILE."""
-
-_HAS_NO_HARD_LINKS = frozenset(
-    {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
-)
-_CANNOT_SYNC = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})
 
 _TICK_NS_MAX = 2_000_000_000
 """No clock of a file system is coarser (FAT)."""
@@ -101,7 +91,7 @@ class Destination:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise _translated(error, name) from error
+            raise translated(error, name) from error
         if stat.S_ISREG(status.st_mode):
             return status
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
@@ -109,7 +99,7 @@ class Destination:
 
     def blocking_sync(self) -> None:
         """Have the names in this folder on the disk (fsync(2)), where its file system can do that."""
-        _sync(self.fd)
+        blocking_sync(self.fd)
 
     def close(self) -> None:
         """Close the folder. Idempotent."""
@@ -160,7 +150,7 @@ class ArrivingFile:
             self._open()
         except OSError as error:
             self.blocking_discard()
-            raise _translated(error, name) from error
+            raise translated(error, name) from error
 
     def blocking_write(self, block: bytes) -> None:
         """Append `block`.
@@ -178,7 +168,7 @@ class ArrivingFile:
                 self._written += written
                 remaining = remaining[written:]
         except OSError as error:
-            raise _translated(error, self.name) from error
+            raise translated(error, self.name) from error
 
     def blocking_commit(self, may_take: MayTake) -> os.stat_result:
         """Give the file its name, with all of its bytes and the name itself on the disk; return its status.
@@ -195,12 +185,12 @@ class ArrivingFile:
             OSError: the disk failed. In all of these cases the file is to be discarded.
         """
         try:
-            _sync(self._fd)
+            blocking_sync(self._fd)
             with self._ledger.blocking_lock():
                 self._take_name(may_take)
             self.status = os.fstat(self._fd)
         except OSError as error:
-            raise _translated(error, self.name) from error
+            raise translated(error, self.name) from error
         try:
             self._destination.blocking_sync()
         except OSError:
@@ -241,18 +231,18 @@ class ArrivingFile:
 
     def _open(self) -> None:
         here = self._destination.fd
-        if _O_TMPFILE:
+        if O_TMPFILE:
             try:
-                self._fd = os.open(b".", _O_TMPFILE | _WRITING, _MODE, dir_fd=here)
+                self._fd = os.open(b".", O_TMPFILE | _WRITING, _MODE, dir_fd=here)
             except OSError as error:
-                if error.errno not in _HAS_NO_UNNAMED:
+                if error.errno not in HAS_NO_UNNAMED:
                     raise
             else:
                 # Without procfs, the file could never be given a name.
                 if os.path.exists(self._path_of_unnamed()):
                     return
                 self._close()
-        name = _hidden_name()
+        name = hidden_name()
         self._fd = os.open(name, _NEW, _MODE, dir_fd=here)
         self._hidden_name = name
 
@@ -287,7 +277,7 @@ class ArrivingFile:
                 follow_symlinks=False,
             )
         except OSError as error:
-            if error.errno not in _HAS_NO_HARD_LINKS:
+            if error.errno not in HAS_NO_HARD_LINKS:
                 raise
             self._claim()
         else:
@@ -308,7 +298,7 @@ class ArrivingFile:
         os.fchmod(self._fd, current.st_mode & 0o777)
         self._date_after(current)
         if self._hidden_name is None:
-            name = _hidden_name()
+            name = hidden_name()
             self._link_unnamed(name)
             self._hidden_name = name
         self._rename_hidden()
@@ -347,42 +337,3 @@ class ArrivingFile:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-
-def _hidden_name() -> bytes:
-    return HIDDEN_PREFIX + secrets.token_hex(8).encode()
-
-
-def _sync(fd: int) -> None:
-    """Have what `fd` leads to on the disk (fsync(2)), where its file system can do that."""
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        if error.errno not in _CANNOT_SYNC:
-            raise
-
-
-def _translated(error: OSError, name: bytes) -> Exception:
-    """Return our word for what the operating system said, or `error` itself."""
-    kind = _OURS.get(error.errno or 0)
-    return error if kind is None else kind(f"{name!r} cannot be written ({error.strerror})")
-
-
-_OURS: dict[int, type[Exception]] = {
-    errno.ENOSPC: InsufficientStorage,
-    errno.EDQUOT: InsufficientStorage,
-    errno.EFBIG: FileTooLarge,
-    errno.EACCES: FileForbidden,
-    errno.EPERM: FileForbidden,
-    errno.EROFS: FileForbidden,
-    errno.EMFILE: DescriptorsExhausted,
-    errno.ENFILE: DescriptorsExhausted,
-    errno.ENOENT: FileMissing,
-    errno.ENOTDIR: FileMissing,
-    errno.ENAMETOOLONG: NameUnusable,
-    errno.EILSEQ: NameUnusable,
-    errno.EINVAL: NameUnusable,
-    # What had the name became a folder, between the look at it and the step that was to replace it.
-    errno.EISDIR: NameTaken,
-    errno.ENOTEMPTY: NameTaken,
-}

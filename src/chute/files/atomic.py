@@ -17,57 +17,21 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
-from chute.errors import (
-    DescriptorsExhausted,
-    FileError,
-    FileForbidden,
-    FileMissing,
-    FileTooLarge,
-    InsufficientStorage,
-    NameTaken,
-    NameUnusable,
+from chute.files.writing import (
+    HAS_NO_HARD_LINKS,
+    HAS_NO_UNNAMED,
+    O_TMPFILE,
+    blocking_sync,
+    hidden_name,
+    translating,
 )
 
-HIDDEN_PREFIX = b".chute-"
-"""How the names begin that files have before they get their own, where they need one."""
-
-_O_TMPFILE: int = getattr(os, "O_TMPFILE", 0)
 _WRITING = os.O_WRONLY | os.O_CLOEXEC
 _NEW = _WRITING | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-
-_HAS_NO_UNNAMED = frozenset(
-    {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS, errno.EPERM}
-)
-"""How a file system, or an old kernel, says that it does not know O_TMPFILE. EPERM is what ext4 says in a folder that
-has been removed; the other way hears the truth about it."""
-
-_HAS_NO_HARD_LINKS = frozenset(
-    {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
-)
-_CANNOT_SYNC = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})
-
-_ERRORS: dict[int, type[FileError]] = {
-    errno.ENOSPC: InsufficientStorage,
-    errno.EDQUOT: InsufficientStorage,
-    errno.EFBIG: FileTooLarge,
-    errno.EACCES: FileForbidden,
-    errno.EPERM: FileForbidden,
-    errno.EROFS: FileForbidden,
-    errno.EMFILE: DescriptorsExhausted,
-    errno.ENFILE: DescriptorsExhausted,
-    errno.ENOENT: FileMissing,
-    errno.ENOTDIR: FileMissing,
-    errno.EEXIST: NameTaken,
-    errno.EISDIR: NameTaken,
-    errno.ENAMETOOLONG: NameUnusable,
-    errno.EILSEQ: NameUnusable,
-    errno.EINVAL: NameUnusable,
-}
 
 
 def blocking_write_whole(
@@ -112,19 +76,19 @@ def blocking_write_whole(
     assert b"/" not in name, "a name of several segments"
     file = _Unfinished(folder_fd)
     try:
-        with _translating(name):
+        with translating(name):
             file.open(0o666 if like is None else 0o600)
         # Outside: an error of the iterator's own is not ours to translate.
         for block in blocks:
-            with _translating(name):
+            with translating(name):
                 file.write(block)
-        with _translating(name):
+        with translating(name):
             file.dress(like, mtime_ns, attributes or {})
             if sync:
-                _sync(file.fd)
+                blocking_sync(file.fd)
             file.take(name, replace=replace)
             if sync:
-                _sync(folder_fd)
+                blocking_sync(folder_fd)
             return os.fstat(file.fd)
     finally:
         file.end()
@@ -139,11 +103,11 @@ class _Unfinished:
         self._hidden_name: bytes | None = None
 
     def open(self, mode: int) -> None:
-        if _O_TMPFILE:
+        if O_TMPFILE:
             try:
-                self.fd = os.open(b".", _O_TMPFILE | _WRITING, mode, dir_fd=self._folder_fd)
+                self.fd = os.open(b".", O_TMPFILE | _WRITING, mode, dir_fd=self._folder_fd)
             except OSError as error:
-                if error.errno not in _HAS_NO_UNNAMED:
+                if error.errno not in HAS_NO_UNNAMED:
                     raise
             else:
                 # Without procfs it could never be given a name.
@@ -152,7 +116,7 @@ class _Unfinished:
                 os.close(self.fd)
                 self.fd = -1
         # The name first: if an exception comes from outside in between, `end` knows what to remove.
-        self._hidden_name = _hidden_name()
+        self._hidden_name = hidden_name()
         self.fd = os.open(self._hidden_name, _NEW, mode, dir_fd=self._folder_fd)
 
     def write(self, block: bytes) -> None:
@@ -219,7 +183,7 @@ class _Unfinished:
                 self._hidden_name, name, src_dir_fd=here, dst_dir_fd=here, follow_symlinks=False
             )
         except OSError as error:
-            if error.errno not in _HAS_NO_HARD_LINKS:
+            if error.errno not in HAS_NO_HARD_LINKS:
                 raise
             # Between this look and the renaming, another program may still take the name, and lose it. Holding it with
             # an empty file meanwhile would show everybody a part of a file, which is worse.
@@ -229,7 +193,7 @@ class _Unfinished:
 
     def _take_over(self, name: bytes) -> None:
         if self._hidden_name is None:
-            self._hidden_name = _hidden_name()
+            self._hidden_name = hidden_name()
             self._link_unnamed(self._hidden_name)
         here = self._folder_fd
         os.rename(self._hidden_name, name, src_dir_fd=here, dst_dir_fd=here)
@@ -255,28 +219,3 @@ class _Unfinished:
             status = os.stat(name, dir_fd=self._folder_fd, follow_symlinks=False)
             return stat.S_ISREG(status.st_mode)
         return True
-
-
-def _hidden_name() -> bytes:
-    return HIDDEN_PREFIX + secrets.token_hex(8).encode()
-
-
-def _sync(fd: int) -> None:
-    """Have what `fd` leads to on the disk (fsync(2)), where its file system can do that."""
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        if error.errno not in _CANNOT_SYNC:
-            raise
-
-
-@contextlib.contextmanager
-def _translating(name: bytes) -> Iterator[None]:
-    """Raise our word for what the operating system says, or its own where we have none."""
-    try:
-        yield
-    except OSError as error:
-        kind = _ERRORS.get(error.errno or 0)
-        if kind is None:
-            raise
-        raise kind(f"{name!r} cannot be written ({error.strerror})") from error

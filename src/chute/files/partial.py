@@ -20,24 +20,18 @@ begun has therefore no claim to room for the rest of it.
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from chute.clock import wall_ns
 from chute.errors import (
-    DescriptorsExhausted,
     FileError,
-    FileForbidden,
     FileMissing,
-    FileTooLarge,
-    InsufficientStorage,
     NameTaken,
     NameUnusable,
     TooManyUnfinished,
@@ -45,9 +39,15 @@ from chute.errors import (
     UploadExpired,
 )
 from chute.files.arriving import TAKE_ATTEMPTS, Destination, MayTake
-from chute.files.atomic import HIDDEN_PREFIX, blocking_write_whole
+from chute.files.atomic import blocking_write_whole
 from chute.files.ledger import Ledger
 from chute.files.resolve import Root
+from chute.files.writing import (
+    CANNOT_SYNC,
+    HAS_NO_HARD_LINKS,
+    HIDDEN_PREFIX,
+    translating,
+)
 
 IDLE_S_MAX: Final = 24 * 60 * 60
 """How long an upload is kept when nothing comes any more, unless something else is asked for (seconds)."""
@@ -69,26 +69,8 @@ _NEW: Final = os.O_CREAT | os.O_EXCL | _SAFE
 _MODE: Final = 0o666
 """Less what the umask takes, as for any file that a program makes."""
 
-_HAS_NO_HARD_LINKS: Final = frozenset(
-    {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
-)
-_CANNOT_SYNC: Final = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})
 _TICK_NS_MAX: Final = 2_000_000_000
 """No clock of a file system is coarser (FAT)."""
-
-_OURS: Final[dict[int, type[FileError]]] = {
-    number: kind
-    for kind, numbers in (
-        (InsufficientStorage, (errno.ENOSPC, errno.EDQUOT)),
-        (FileTooLarge, (errno.EFBIG,)),
-        (FileForbidden, (errno.EACCES, errno.EPERM, errno.EROFS)),
-        (DescriptorsExhausted, (errno.EMFILE, errno.ENFILE)),
-        (FileMissing, (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)),
-        (NameUnusable, (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)),
-        (NameTaken, (errno.EISDIR, errno.ENOTEMPTY)),
-    )
-    for number in numbers
-}
 
 
 class Record(NamedTuple):
@@ -170,7 +152,7 @@ class PartialFiles:
             FileError: the operating system refuses.
             OSError: the disk failed.
         """
-        with contextlib.ExitStack() as undoing, _translating(upload_id):
+        with contextlib.ExitStack() as undoing, translating(upload_id):
             destination = Destination(self._root, folder)
             undoing.callback(destination.close)
             fd = _lock(destination, upload_id)
@@ -184,7 +166,7 @@ class PartialFiles:
     def blocking_look(self, folder: bytes, upload_id: bytes) -> tuple[Record, os.stat_result]:
         """Return what an upload will be, and the status of what is there of it; raises what `blocking_resume` does."""
         destination = Destination(self._root, folder)
-        with contextlib.closing(destination), _translating(upload_id):
+        with contextlib.closing(destination), translating(upload_id):
             data, record = _hidden_names(upload_id)
             status = _status_of(destination, data)
             self._refuse_abandoned(status)
@@ -212,7 +194,7 @@ class PartialFiles:
         undoing.callback(_unlink, destination, hidden_record)
         # In this order, for a sweep takes a record without an upload for one that is about to begin.
         blocking_write_whole(destination.fd, hidden_record, (content,))
-        with _translating(record.name):
+        with translating(record.name):
             fd = os.open(data, os.O_RDWR | _NEW, _MODE, dir_fd=destination.fd)
             undoing.callback(os.close, fd)
             undoing.callback(_unlink, destination, data)
@@ -292,7 +274,7 @@ class PartialFile:
         assert self.offset + len(block) <= self.record.length, "more than was announced"
         self.blocking_expect(len(block))
         remaining = memoryview(block)
-        with _translating(self.record.name):
+        with translating(self.record.name):
             while remaining:
                 written = os.pwrite(self._fd, remaining, self.offset)
                 self.offset += written
@@ -311,7 +293,7 @@ class PartialFile:
             OSError: the disk failed. In all of these cases it is unfinished as before, and still to be ended.
         """
         assert self.offset == self.record.length, "not all of it has come"
-        with _translating(self.record.name):
+        with translating(self.record.name):
             self._blocking_sync()
             with self._ledger.blocking_lock():
                 replaced = self._take_name(may_take)
@@ -345,7 +327,7 @@ class PartialFile:
         try:
             os.fsync(self._fd)
         except OSError as error:
-            if error.errno not in _CANNOT_SYNC:
+            if error.errno not in CANNOT_SYNC:
                 # It tells of a failure once: a second call would succeed, although the bytes are gone.
                 with contextlib.suppress(OSError):
                     os.ftruncate(self._fd, self._confirmed)
@@ -377,7 +359,7 @@ class PartialFile:
         try:
             os.link(self._data_name, name, src_dir_fd=here, dst_dir_fd=here, follow_symlinks=False)
         except OSError as error:
-            if error.errno not in _HAS_NO_HARD_LINKS:
+            if error.errno not in HAS_NO_HARD_LINKS:
                 raise
             # As in `atomic`: another program that takes the name in this moment loses it.
             self._rename()
@@ -476,15 +458,3 @@ def _unlink(destination: Destination, name: bytes) -> int:
         os.unlink(name, dir_fd=destination.fd)
         return status.st_size
     return 0
-
-
-@contextlib.contextmanager
-def _translating(name: bytes) -> Iterator[None]:
-    """Raise our word for what the operating system says, or its own where we have none."""
-    try:
-        yield
-    except OSError as error:
-        kind = _OURS.get(error.errno or 0)
-        if kind is None:
-            raise
-        raise kind(f"{name!r} cannot be written ({error.strerror})") from error

@@ -24,7 +24,7 @@ NAMELESS: Final = "download"
 """What a name becomes of which nothing is left."""
 
 _EXTENSION_CHARACTERS_MAX: Final = 20
-"""What follows the last dot is kept whole if it is no longer than this, with its dot."""
+"""What stands from the last dot on is kept whole if it is no longer than this."""
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 # "=?" begins an encoded-word of RFC 2047: browsers decode it in `filename`, against RFC 6266.
@@ -65,8 +65,7 @@ def _shortened(text: str) -> str:
     encoded = text.encode()
     if len(encoded) <= NAME_BYTES_MAX:
         return text
-    stem, dot, extension = text.rpartition(".")
-    has_extension = stem and len(extension) < _EXTENSION_CHARACTERS_MAX
-    suffix = dot + extension if has_extension else ""
+    _, dot, extension = text.rpartition(".")
+    suffix = dot + extension if len(extension) < _EXTENSION_CHARACTERS_MAX else ""
     # Cut through a character, and what is left of that goes too.
     return encoded[: NAME_BYTES_MAX - len(suffix.encode())].decode("utf-8", "ignore") + suffix

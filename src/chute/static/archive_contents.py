@@ -28,8 +28,8 @@ from collections.abc import Generator
 from typing import NamedTuple
 
 from chute.errors import FileForbidden, FileMissing, TransferError
-from chute.files.atomic import HIDDEN_PREFIX
 from chute.files.resolve import Root
+from chute.files.writing import HIDDEN_PREFIX
 from chute.transfer.method import Devices
 from chute.transfer.source import FileSpan, SharedFile
 from chute.transfer.unsized import blocking_read_all, size_may_lie

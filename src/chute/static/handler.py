@@ -13,10 +13,10 @@ from functools import partial
 
 from chute.clock import Clock
 from chute.exchange import Deferred, Receiving, Request, Response, Resumption, Validity, failure
-from chute.files.atomic import HIDDEN_PREFIX
 from chute.files.ledger import Ledger
 from chute.files.open_files import Absent, Entry, OpenFile, OpenFiles
 from chute.files.resolve import Root
+from chute.files.writing import HIDDEN_PREFIX
 from chute.semantics.target import encode_path
 from chute.static.answers import Found
 from chute.static.archive import ARCHIVES_LANE, Archives

@@ -25,7 +25,7 @@ from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Final, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from chute.files.atomic import HIDDEN_PREFIX
+from chute.files.writing import HIDDEN_PREFIX
 
 ENTRIES_MAX = 200_000
 """As many entries as one listing holds: some 50 MB of memory and of HTML. What a folder has beyond is left out."""

@@ -16,8 +16,8 @@ from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 from chute.errors import FileError
-from chute.files.atomic import HIDDEN_PREFIX
 from chute.files.resolve import Root
+from chute.files.writing import HIDDEN_PREFIX
 from chute.semantics.media_types import media_type_for_name
 from chute.static.codecs import CODINGS, Coding
 from chute.static.compressible import is_compressible

@@ -35,9 +35,9 @@ from chute.errors import (
 )
 from chute.exchange import FieldLines, Receiving, Request, Response, failure
 from chute.files.arriving import ArrivingFile, Destination, only_new, replacing
-from chute.files.atomic import HIDDEN_PREFIX
 from chute.files.ledger import Ledger
 from chute.files.resolve import Root
+from chute.files.writing import HIDDEN_PREFIX
 from chute.semantics.messages import RequestHead
 from chute.semantics.negotiation import choose_media_type
 from chute.semantics.preconditions import Outcome, evaluate

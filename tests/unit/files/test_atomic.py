@@ -19,7 +19,8 @@ from chute.errors import (
     NameUnusable,
 )
 from chute.files import atomic
-from chute.files.atomic import HIDDEN_PREFIX, blocking_write_whole
+from chute.files.atomic import blocking_write_whole
+from chute.files.writing import HIDDEN_PREFIX
 from disks import failing
 from trees import descriptors
 
@@ -32,8 +33,8 @@ CONTENT = b"first second"
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways of keeping a file out of sight."""
     if request.param == "hidden name":
-        monkeypatch.setattr(atomic, "_O_TMPFILE", 0)
-    elif not atomic._O_TMPFILE:
+        monkeypatch.setattr(atomic, "O_TMPFILE", 0)
+    elif not atomic.O_TMPFILE:
         pytest.skip("this system has no unnamed files")
     return str(request.param)
 
@@ -274,11 +275,11 @@ def test_file_system_without_unnamed_files_is_noticed(
     real = os.open
 
     def refuse(path: bytes, flags: int, *arguments: int, **options: int) -> int:
-        if flags & atomic._O_TMPFILE == atomic._O_TMPFILE:
+        if flags & atomic.O_TMPFILE == atomic.O_TMPFILE:
             raise failing(errno.EOPNOTSUPP)
         return real(path, flags, *arguments, **options)
 
-    if atomic._O_TMPFILE:
+    if atomic.O_TMPFILE:
         monkeypatch.setattr(os, "open", refuse)
     blocking_write_whole(fd, b"page", BLOCKS)
     assert names(tmp_path) == ["page"]
@@ -297,7 +298,7 @@ def test_file_system_without_hard_links_is_served_by_renaming(
     def refuse(*_: object, **__: object) -> None:
         raise failing(errno.EPERM)
 
-    monkeypatch.setattr(atomic, "_O_TMPFILE", 0)
+    monkeypatch.setattr(atomic, "O_TMPFILE", 0)
     monkeypatch.setattr(os, "link", refuse)
     if is_taken:
         (tmp_path / "page").write_bytes(b"old")

@@ -92,6 +92,11 @@ def test_every_preference_is_read():
     }
 
 
+@pytest.mark.parametrize("value", [b"a=-1", b"sha-256=1, a=-1", b"a=11, a=1"])
+def test_one_preference_out_of_range_spoils_all(value: bytes):
+    assert parse_want_digest(value) == {}
+
+
 @pytest.mark.parametrize(
     ("length", "expected"),
     [(WANT_DIGEST_BYTES_MAX, {b"sha-256": 1}), (WANT_DIGEST_BYTES_MAX + 1, {}), (100_000, {})],
@@ -133,7 +138,8 @@ def test_well_formed_fields_come_back(members: list[tuple[bytes, int, bytes]]):
         pytest.param(b"0" * 64 + b"  b\n" + HEX + b"  a\n", b"a", id="second line"),
         pytest.param(b"\\" + HEX + b"  a\\nb\\\\c\n", b"a\nb\\c", id="escaped"),
         pytest.param(HEX + b"  a b\n", b"a b", id="with a space"),
-        pytest.param(HEX + b" * a\n", b" a", id="with a space before it"),
+        pytest.param(HEX + b"   a\n", b" a", id="with a space before it"),
+        pytest.param(HEX + b" * a\n", b" a", id="binary, with a space before it"),
         pytest.param(HEX + b"  a\r\n", b"a", id="lines of Windows"),
         pytest.param(HEX + b"  a\rb\n", b"a\rb", id="carriage return as it is"),
         pytest.param(b"\\" + HEX + b"  a\\rb\n", b"a\rb", id="carriage return escaped"),
@@ -169,6 +175,7 @@ def test_hash_of_the_name_is_found(content: bytes, name: bytes):
         HEX + b"\n" + HEX + b"\n",
         b"SHA1 (a) = " + HEX,
         b"SHA256 (a) = " + HEX[:-1],
+        b"SHA256 (a) = " + HEX + b"0",
         b"SHA256 (b) = " + HEX,
     ],
 )
