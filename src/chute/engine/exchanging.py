@@ -117,7 +117,7 @@ class Exchanging(Endpoint):
         elif self._is_paused:
             self._is_paused = False
             self._arm(self._service.limits.send_timeout_s)
-            self._run()
+            self._queue()
         elif self._carrying.is_waiting:
             is_reading = self._carrying.outbox.wanted is not None
             self._abort(f"timed out {'reading the file' if is_reading else 'making the content'}")
@@ -310,7 +310,8 @@ class Exchanging(Endpoint):
             self._close()
             return False
         self._buffer = data
-        return True
+        self._queue()  # content in many small chunks takes its time, and the others have theirs
+        return False
 
     def _begin(self, known: KnownHead) -> None:
         plan = known.plan

@@ -34,7 +34,6 @@ class Taking:
 
     __slots__ = (
         "_collected",
-        "_collected_bytes",
         "_decoder",
         "_intake",
         "_on_answer",
@@ -62,8 +61,7 @@ class Taking:
         self._intake = receiving.intake
         self._decoder: BodyDecoder | None = decoder_for(head, receiving.content_bytes_max)
         self._threads: Threads[Job] | None = None
-        self._collected: list[memoryview] = []
-        self._collected_bytes = 0
+        self._collected = bytearray()
         self._work: Callable[[], object] | None = None
         self._on_answer: Callable[[Taking, object], None] | None = None
         self._on_room: Callable[[], None] | None = None
@@ -76,7 +74,7 @@ class Taking:
     @property
     def has_room(self) -> bool:
         """Whether the peer should send more."""
-        return not self.is_whole and self._collected_bytes < CONTENT_BLOCK_BYTES
+        return not self.is_whole and len(self._collected) < CONTENT_BLOCK_BYTES
 
     def begin(
         self,
@@ -106,8 +104,7 @@ class Taking:
             return data
         pieces, used = self._decoder.feed(data)
         for piece in pieces:
-            self._collected.append(piece)
-            self._collected_bytes += len(piece)
+            self._collected += piece
         self._advance()
         return data[used:] if used < len(data) else b""
 
@@ -150,7 +147,7 @@ class Taking:
         """Have the intake do its next part, if there is one and it is not busy."""
         if self._work is not None or self.is_over:
             return
-        if self._collected and (self.is_whole or self._collected_bytes >= CONTENT_BLOCK_BYTES):
+        if self._collected and (self.is_whole or len(self._collected) >= CONTENT_BLOCK_BYTES):
             self._do(partial(self._intake.blocking_take, self._take_collected()))
         elif self.is_whole:
             self._do(self._intake.blocking_finish)
@@ -173,9 +170,8 @@ class Taking:
         self._intake.blocking_give_up()
 
     def _take_collected(self) -> bytes:
-        block = b"".join(self._collected)
+        block = bytes(self._collected)
         self._collected.clear()
-        self._collected_bytes = 0
         return block
 
     def _do(self, work: Callable[[], object]) -> None:

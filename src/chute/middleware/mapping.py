@@ -57,7 +57,9 @@ def _changed(
     if isinstance(answer, Response):
         return change(answer)
     if isinstance(answer, Deferred):
-        return Deferred(partial(_blocking_respond, answer, change), answer.lane)
+        return Deferred(
+            partial(_blocking_respond, answer, change), answer.lane, on_dropped=answer.on_dropped
+        )
     intake = _ChangedIntake(answer.intake, change)
     return Receiving(intake, answer.lane, content_bytes_max=answer.content_bytes_max)
 

@@ -54,6 +54,7 @@ DEPENDS_ON: Final = frozenset(
         b"if-range",
         b"if-unmodified-since",
         b"range",
+        b"tus-resumable",
         b"want-repr-digest",
     }
 )
@@ -86,6 +87,7 @@ class Answers:
         *,
         rate: Rate | None = None,
         entity_tag_suffix: bytes = b"",
+        believes_hashes: bool = True,
     ) -> None:
         """Answer from `files`.
 
@@ -96,6 +98,7 @@ class Answers:
             rules: add fields.
             rate: how fast content is sent at most.
             entity_tag_suffix: of the name of a file that holds the entity tag of another; empty for none.
+            believes_hashes: whether a file beside another tells its hash.
         """
         self._files = files
         self._variants = variants
@@ -103,6 +106,7 @@ class Answers:
         self._rules = rules
         self._rate = rate
         self._entity_tag_suffix = entity_tag_suffix
+        self._believes_hashes = believes_hashes
         self._hashes = ContentHashes()
 
     def answer(
@@ -168,7 +172,7 @@ class Answers:
         entity_tag = variant.entity_tag
         if variant.coding is None and self._entity_tag_suffix:
             entity_tag = self._sidecar_entity_tag(found) or entity_tag
-        may_reuse = file.is_stable or file.entity_tag is not None
+        may_reuse = not variant.is_passing and (file.is_stable or file.entity_tag is not None)
         return respond(
             Representation(variant.file, media_type, entity_tag, tuple(content_fields), fields),
             request.head,
@@ -176,13 +180,18 @@ class Answers:
             rate=self._rate,
         )
 
+    def give_back_descriptors(self) -> None:
+        """Release what was made and costs a descriptor."""
+        self._variants.give_back_descriptors()
+
     def close(self) -> None:
         """Release what was made."""
         self._variants.close()
 
     def _find_hash(self, found: Found, variant: Variant) -> bytes | None:
         """Return the hash of a form, if it is known: told by a file beside the source, or computed before."""
-        told = self._sidecar_hash(found) if variant.coding is None else None
+        is_told = self._believes_hashes and variant.coding is None
+        told = self._sidecar_hash(found) if is_told else None
         return told or self._hashes.find(variant.file)
 
     def _sidecar_hash(self, found: Found) -> bytes | None:

@@ -40,8 +40,6 @@ MADE_AT_ONCE_MAX = 2
 GAIN_LEAST = 0.95
 """A form that is not at least so much smaller is not worth a client's trouble."""
 
-_CHANGED = OSError(errno.EAGAIN, "the file changed while it was compressed")
-
 Key = tuple[Identity, bytes]
 
 
@@ -100,6 +98,18 @@ class CompressedFiles:
             and key not in self._in_work
             and len(self._in_work) < MADE_AT_ONCE_MAX
         )
+
+    def is_decided(self, source: OpenFile, coding: Coding) -> bool:
+        """Whether the form has been made, or has turned out not to be worth it."""
+        return (source.identity, coding.name) in self._made
+
+    def give_back_descriptors(self) -> None:
+        """Release every form that has a descriptor: the process has run out of them."""
+        for key, form in list(self._made.items()):
+            if form is not None and form.fd != CLOSED:
+                del self._made[key]
+                self._bytes -= form.size
+                form.release()
 
     def begin(self, source: OpenFile, coding: Coding) -> Making:
         """Begin to make a form, after `may_begin`; whoever is given it ends it, by `finish` or `give_up`."""
@@ -227,7 +237,8 @@ class Making:
             self._made = self._blocking_compress()
         except Exception as error:  # noqa: BLE001 - a wall: the file can be sent as it is
             logger.warning("compressing with %s failed: %s", self._coding.name.decode(), error)
-            if error is not _CHANGED:
+            # What the disk says may pass; a codec would say the same again.
+            if not isinstance(error, OSError):
                 self._made = Made(is_worth_it=False)
 
     def finish(self) -> OpenFile | None:
@@ -278,7 +289,7 @@ class Making:
             yield block
             offset += len(block)
         if offset != source.size or identity_of(os.fstat(source.fd)) != source.identity:
-            raise _CHANGED
+            raise OSError(errno.EAGAIN, "the file changed while it was compressed")
 
 
 def _blocking_open_unnamed() -> int:

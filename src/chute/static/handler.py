@@ -25,7 +25,7 @@ from chute.static.error_pages import ErrorPages
 from chute.static.folder import LANE, FolderPages
 from chute.static.media_types import MediaTypes
 from chute.static.options import StaticOptions
-from chute.static.setup import checked_prefix, make_answers, make_uploads
+from chute.static.setup import checked_prefix, make_answers, make_rate, make_uploads
 from chute.static.uploads import FILE_METHODS, FOLDER_METHODS
 from chute.transfer.method import Devices
 
@@ -102,6 +102,7 @@ class StaticHandler:
             entries_max=options.open_files_max,
             content_bytes_max=max(0, options.sendfile_min_bytes - 1),
         )
+        self._rate = make_rate(options)
         self._media_types = MediaTypes(options.media_types, charset=options.charset)
         self._answers = make_answers(options, self._files, self._media_types)
         self._index = [os.fsencode(name) for name in options.index]
@@ -184,6 +185,7 @@ class StaticHandler:
     def give_back_descriptors(self) -> None:
         """Close every file that is not being sent: the process has run out of descriptors."""
         self._files.give_back_descriptors()
+        self._answers.give_back_descriptors()
 
     def close(self) -> None:
         """Release every file and the root."""
@@ -210,7 +212,7 @@ class StaticHandler:
                     answer = self._try_file(visit, name + candidate.suffix)
                 case "folder" if names_folder:
                     answer = self._try_folder(visit, name)
-                case "folder" if self._only is None and self._is_folder(name):
+                case "folder" if self._only is None and self._is_folder(visit, name):
                     answer = _redirect_to_folder(visit.request)
                 case "fallback" if is_navigation(visit.request.subpath, accept):
                     answer = self._try_fallback(visit, candidate.suffix)
@@ -222,8 +224,10 @@ class StaticHandler:
                 return answer
         return Absent.MISSING
 
-    def _is_folder(self, name: bytes) -> bool:
-        return self._files.look_up(name).found is Absent.DIRECTORY
+    def _is_folder(self, visit: Visit, name: bytes) -> bool:
+        entry = self._files.look_up(name)
+        visit.looked_at.append(entry)
+        return entry.found is Absent.DIRECTORY
 
     def _try_folder(self, visit: Visit, name: bytes) -> Response | Deferred | Absent:
         archive = _ARCHIVE.search(visit.request.query or b"")
@@ -237,7 +241,9 @@ class StaticHandler:
             answer = self._try_file(visit, name + index)
             if answer not in (Absent.MISSING, Absent.DIRECTORY):
                 return answer
-        folder = self._files.look_up(name).found
+        entry = self._files.look_up(name)
+        visit.looked_at.append(entry)
+        folder = entry.found
         if folder is not Absent.DIRECTORY:
             return folder if isinstance(folder, Absent) else Absent.MISSING
         if self._folder_pages is not None:
@@ -256,6 +262,7 @@ class StaticHandler:
         def blocking_work() -> Response | Resumption:
             response = blocking_respond()
             if response.explanation is None:
+                response.rate = self._rate
                 return response
             return lambda: self._error_pages.on(request, response)
 
@@ -270,9 +277,13 @@ class StaticHandler:
         again = None
         if visit.works_left:
             again = partial(self._answer, visit.request, works_left=visit.works_left - 1)
-        return self._answers.answer(
-            visit.request, Found(name, file, visit.looked_at), self._validity, again
-        )
+        # Looking for what lies beside it may find no descriptor left, and have the cache let go of it.
+        file.acquire()
+        try:
+            found = Found(name, file, visit.looked_at)
+            return self._answers.answer(visit.request, found, self._validity, again)
+        finally:
+            file.release()
 
     def _validity(self, looked_at: list[Entry]) -> Validity:
         return FilesUnchanged(self._files, looked_at)

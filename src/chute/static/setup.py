@@ -36,25 +36,32 @@ def make_answers(options: StaticOptions, files: OpenFiles, media_types: MediaTyp
             content_bytes_max=max(0, options.sendfile_min_bytes - 1),
             levels={name.encode(): level for name, level in options.compress_levels},
         )
+    # Who may put a file beside another, and not replace that, must not replace what is sent for it either.
+    believes_names = options.uploads is None or options.uploads.overwrite
     variants = Variants(
         files,
-        CODINGS if options.sidecars else (),
+        CODINGS if options.sidecars and believes_names else (),
         compressed,
         available(),
         compressed_bytes_min=options.compress_min_bytes,
         other_types=frozenset(name.lower().encode() for name in options.compress_types),
     )
-    rate = None
-    if options.limit_rate:
-        rate = Rate(options.limit_rate, options.limit_rate_after)
     return Answers(
         files,
         variants,
         media_types,
         Rules(options.rules),
-        rate=rate,
-        entity_tag_suffix=options.entity_tag_suffix.encode(),
+        rate=make_rate(options),
+        entity_tag_suffix=options.entity_tag_suffix.encode() if believes_names else b"",
+        believes_hashes=believes_names,
     )
+
+
+def make_rate(options: StaticOptions) -> Rate | None:
+    """Return how fast each answer is sent at most."""
+    if not options.limit_rate:
+        return None
+    return Rate(options.limit_rate, options.limit_rate_after)
 
 
 def make_uploads(

@@ -313,7 +313,7 @@ class FormIntake:
             file.blocking_commit(self._may_take)
 
     def _begin(self, name: bytes) -> None:
-        if name.startswith(b".") and not self._allows_hidden:
+        if not may_be_named([name], hidden=self._allows_hidden):
             raise PeerError("names that begin with a dot are not taken", status_hint=403)
         if any(file.name == name for file in self._files):
             raise PeerError("two files in the form have the same name")

@@ -35,6 +35,7 @@ class Variant(NamedTuple):
         coding: what its bytes are coded in; None for the file as it is.
         varies: whether another Accept-Encoding could have led to another form.
         making: what has to be done before there is a better form, or None.
+        is_passing: whether another form is on its way, so that this one is not for the next request.
     """
 
     file: OpenFile
@@ -42,6 +43,7 @@ class Variant(NamedTuple):
     coding: Coding | None = None
     varies: bool = False
     making: Making | None = None
+    is_passing: bool = False
 
 
 class Variants:
@@ -119,7 +121,23 @@ class Variants:
             )
             if variant is not None:
                 return variant
-        return Variant(source, source.entity_tag, varies=True)
+        is_passing = not sidecars and self._is_making(source, by_name, acceptable)
+        return Variant(source, source.entity_tag, varies=True, is_passing=is_passing)
+
+    def _is_making(
+        self, source: OpenFile, by_name: dict[bytes, Coding], acceptable: tuple[bytes, ...]
+    ) -> bool:
+        """Whether a form that the client would rather have may be there soon."""
+        compressed = self._compressed
+        return compressed is not None and any(
+            not compressed.is_decided(source, by_name[name])
+            for name in acceptable[: (*acceptable, IDENTITY).index(IDENTITY)]
+        )
+
+    def give_back_descriptors(self) -> None:
+        """Release what was compressed and costs a descriptor."""
+        if self._compressed is not None:
+            self._compressed.give_back_descriptors()
 
     def close(self) -> None:
         """Release what was compressed."""
