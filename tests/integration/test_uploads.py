@@ -317,3 +317,24 @@ def test_page_of_a_named_origin_may_upload(serve: Serve, folder: Path):
     assert put(server, "/a", b"content", *friend) == 201
     assert put(server, "/b", b"content", "Origin: https://stranger.example") == 403
     assert put(serve("--upload", "--cors", "*"), "/c", b"content", *friend) == 403
+
+
+@pytest.mark.parametrize("suffix", ["gz", "br", "zst"])
+def test_upload_beside_a_file_does_not_stand_in_for_it(serve: Serve, folder: Path, suffix: str):
+    (folder / "index.html").write_bytes(b"<p>the real page, which is longer than its sidecar</p>")
+    server = serve("--upload", "--no-compress")
+    assert put(server, f"/index.html.{suffix}", b"evil") == 201
+    assert put(server, "/index.html.sha256", b"0" * 64) == 201
+    reply = server.get("/", "Accept-Encoding: gzip, br, zstd", "Want-Repr-Digest: sha-256=1")
+    assert b"the real page" in reply.body
+    assert "content-encoding" not in reply
+    assert "AAAA" not in reply["repr-digest"]
+
+
+def test_head_of_an_upload_is_not_answered_for_others(serve: Serve, folder: Path):
+    (folder / "index.html").write_bytes(b"page")
+    server = serve("--upload")
+    upload = begin(server, 10)
+    for _ in range(4):
+        assert "upload-offset" not in server.get(upload, method="HEAD")
+        assert tus(server, "HEAD", upload)["upload-offset"] == "0"

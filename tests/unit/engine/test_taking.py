@@ -317,3 +317,11 @@ def test_client_of_http_1_0_can_send_content(take: Callable[..., Taken]):
     reply = taken.scene.received()
     assert reply.startswith(b"HTTP/1.1 201 ")
     assert b"Connection: close" in reply
+
+
+def test_content_in_one_byte_chunks_gives_the_others_their_turn(take: Callable[..., Taken]):
+    taken = take()
+    taken.begin("Transfer-Encoding: chunked")
+    taken.scene.far.send(b"1\r\nx\r\n" * 20_000)
+    taken.scene.connection.on_event(READY)
+    assert taken.scene.bridge.ready, "one read, and back behind the others"

@@ -122,3 +122,14 @@ def test_list_of_fields_that_the_handler_keeps_is_not_written_to():
     shared = [(b"A", b"1")]
     add_missing(Response(200, shared), [(b"B", b"2")])
     assert shared == [(b"A", b"1")]
+
+
+def test_what_is_dropped_gives_back_what_it_holds():
+    dropped: list[None] = []
+    deferred = Deferred(lambda: Response(200, []), "lane", on_dropped=lambda: dropped.append(None))
+    mapped = map_response(lambda request: deferred, lambda request, response: response)
+    answer = mapped(None)  # type: ignore[arg-type]
+    assert isinstance(answer, Deferred)
+    assert answer.on_dropped is not None
+    answer.on_dropped()
+    assert dropped == [None]
