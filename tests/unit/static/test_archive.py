@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from chute.semantics.content_disposition import attachment
 
 from archiving import take_all
 from chute.errors import DescriptorsExhausted, FileForbidden
 from chute.exchange import Production, Request, Response
 from chute.files.resolve import Root
+from chute.semantics.content_disposition import attachment
 from chute.semantics.messages import RequestHead
 from chute.static.archive import ARCHIVES_LANE, Archives
 from trees import descriptors

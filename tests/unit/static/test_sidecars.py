@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from chute.static.codecs import BR, CODINGS, GZIP, ZSTD, Coding, is_available
 
 from carrying import failing
 from chute.files.resolve import Root
 from chute.static import sidecars
+from chute.static.codecs import BR, CODINGS, GZIP, ZSTD, Coding, is_available
 from chute.static.sidecars import MARK, Outcome, Result, blocking_make, blocking_prune
 from chute.static.survey import Orphan, Source, blocking_survey
 from disk import LONG_AGO_NS, write

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from chute.static.codecs import BR, GZIP
 
 from carrying import failing
 from chute.files.resolve import Root
+from chute.static.codecs import BR, GZIP
 from chute.static.survey import (
     BYTES_MIN,
     Finding,
