@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -127,42 +128,43 @@ def test_version_and_help():
 
 
 SETTINGS = {
-    "BIND": ("127.0.0.1:1 unix:/x [::1]:2", "binds", [1, "/x", 2]),
     "WORKERS": ("3", "workers", 3),
-    "ACCESS_LOG": ("off", "access_log", "off"),
-    "LOG_FORMAT": ("json", "log_format", "json"),
-    "INDEX": ("a.html b.html", "static.index", ["a.html", "b.html"]),
-    "VALID": ("7", "static.valid_s", 7),
-    "SENDFILE": ("off", "static.sendfile", "off"),
+    "ACCESS_LOG": ("/var/log/a.log", "site.0.log.0.path", "/var/log/a.log"),
+    "LOG_FORMAT": ("json", "site.0.log.0.format", "json"),
+    "INDEX": ("a.html b.html", "site.0.files.index", ["a.html", "b.html"]),
+    "VALID": ("7", "site.0.files.valid", "7s"),
+    "SENDFILE": ("off", "site.0.files.sendfile", "off"),
     "DEBUG_HEADERS": ("1", "debug_headers", True),
-    "SENDFILE_MIN": ("100", "static.sendfile_min_bytes", 100),
-    "HEAD_TIMEOUT": ("2.5", "limits.head_timeout_s", 2.5),
-    "BODY_TIMEOUT": ("3", "limits.body_timeout_s", 3),
-    "KEEP_ALIVE_TIMEOUT": ("4", "limits.keep_alive_timeout_s", 4),
-    "SEND_TIMEOUT": ("5", "limits.send_timeout_s", 5),
+    "SENDFILE_MIN": ("100", "site.0.files.sendfile_min", "100"),
+    "HEAD_TIMEOUT": ("2.5", "limits.head_timeout", "2500ms"),
+    "BODY_TIMEOUT": ("3", "limits.body_timeout", "3s"),
+    "KEEP_ALIVE_TIMEOUT": ("4", "limits.keep_alive_timeout", "4s"),
+    "SEND_TIMEOUT": ("5", "limits.send_timeout", "5s"),
     "POLLER": ("portable", "poller", "portable"),
 }
 
 
 def test_every_setting_can_come_from_the_environment(tmp_path: Path):
     environment = {f"CHUTE_{name}": value for name, (value, _, _) in SETTINGS.items()}
+    environment["CHUTE_BIND"] = "127.0.0.1:1 unix:/x [::1]:2"
     result = chute("serve", str(tmp_path), "--print-config", **environment)
     assert (result.returncode, result.stderr) == (0, "")
-    config = json.loads(result.stdout)
-    config["binds"] = [bind.get("port", bind.get("path")) for bind in config["binds"]]
+    config = tomllib.loads(result.stdout)
+    binds = [listener["bind"] for listener in config["listener"].values()]
+    assert binds == ["127.0.0.1:1", "unix:/x", "[::1]:2"]
     seen = {}
     for name, (_, path, _) in SETTINGS.items():
         value = config
         for step in path.split("."):
-            value = value[step]
+            value = value[int(step) if step.isdigit() else step]
         seen[name] = value
     assert seen == {name: expected for name, (_, _, expected) in SETTINGS.items()}
-    assert config["static"]["root"] == str(tmp_path)
+    assert config["site"][0]["root"] == str(tmp_path)
 
 
 def test_option_outranks_the_environment(tmp_path: Path):
     result = chute("serve", str(tmp_path), "--print-config", "--valid", "8", CHUTE_VALID="7")
-    assert json.loads(result.stdout)["static"]["valid_s"] == 8
+    assert tomllib.loads(result.stdout)["site"][0]["files"]["valid"] == "8s"
 
 
 def test_wrong_environment_is_one_line():

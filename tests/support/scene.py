@@ -13,7 +13,7 @@ from chute.engine.limits import Limits
 from chute.engine.service import Service
 from chute.engine.tally import Tally
 from chute.engine.timers import Timers
-from chute.exchange import Handler
+from chute.exchange import Ends, Handler
 from chute.streams import READABLE, WRITABLE
 from chute.transfer.read_ahead import ReadAhead
 from chute.transfer.threads import Threads
@@ -50,7 +50,7 @@ class Scene:
         )
         self.service = Service(handler, frozenset(), self.clock, limits or Limits(), None, Tally())
         self.near, self.far = connected_pair()
-        self.connection = Connection(self.near, "peer", self.service, connections)
+        self.connection = Connection(self.near, Ends("peer"), self.service, connections)
 
     def send(self, *targets: str, method: str = "GET") -> None:
         for target in targets:

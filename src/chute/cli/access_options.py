@@ -11,13 +11,13 @@ import click
 
 from chute.cli.options import option
 from chute.cli.sizes import shown, size
-from chute.compose import users_of
 from chute.config.bind import Bind, TcpBind
 from chute.errors import ConfigError
 from chute.exchange import failure
 from chute.middleware.basic_auth import BasicAuth
 from chute.middleware.cors import CorsOptions, with_cors
 from chute.middleware.options import AccessOptions
+from chute.middleware.passwords import users_of
 from chute.static.options import UploadOptions
 
 logger = logging.getLogger("chute")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -10,6 +9,8 @@ import click
 
 from chute.cli.options import option, seconds_option
 from chute.cli.sizes import shown, size
+from chute.config.file_options import SPA
+from chute.config.served import folder_or_file
 from chute.errors import ConfigError
 from chute.semantics.status import reason_phrase
 from chute.static.candidates import parse_candidates
@@ -23,8 +24,6 @@ from chute.static.setup import checked_prefix
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _DEFAULTS = StaticOptions(root=".")
-
-_SPA = ("$uri", "$uri/", "/index.html")
 
 _STATUS_MIN = 400
 
@@ -47,7 +46,10 @@ def _split_candidates(
     """Return the items of a try-files list, after a look at whether they make sense."""
     del context, parameter
     items = tuple(value.split())
-    parse_candidates(items)
+    if any(candidate.kind == "elsewhere" for candidate in parse_candidates(items)):
+        raise ConfigError(
+            "there are no named locations on the command line", hint="write a chute.toml"
+        )
     return items
 
 
@@ -266,7 +268,7 @@ def make_static_options(path: str, given: dict[str, Any]) -> StaticOptions:
     Raises:
         ConfigError: `path` cannot be served, or an option makes no sense.
     """
-    root, only = _what_to_serve(path)
+    root, only = folder_or_file(path)
     take = given.pop
     checked_prefix(given["prefix"])
     MediaTypes(given["media_type"], charset=given["charset"])
@@ -284,7 +286,7 @@ def make_static_options(path: str, given: dict[str, Any]) -> StaticOptions:
         hidden=take("hidden"),
         links=take("links"),
         prefix=take("prefix"),
-        try_files=_SPA if is_app and not try_files else try_files,
+        try_files=SPA if is_app and not try_files else try_files,
         error_documents=(*_DEFAULTS.error_documents, *take("error_page")),
         rules=(*take("cache"), *take("field")),
         media_types=take("media_type"),
@@ -298,24 +300,3 @@ def make_static_options(path: str, given: dict[str, Any]) -> StaticOptions:
         limit_rate=take("limit_rate"),
         limit_rate_after=take("limit_rate_after"),
     )
-
-
-def _what_to_serve(path: str) -> tuple[str, str | None]:
-    """Return the root to open, and the one name beneath it if `path` is a file.
-
-    Raises:
-        ConfigError: `path` does not exist, cannot be read, or is neither a folder nor a file.
-    """
-    if os.path.isdir(path):
-        if not os.access(path, os.R_OK | os.X_OK):
-            raise ConfigError(f"cannot read the folder {path!r}", hint="check its permissions")
-        return os.path.abspath(path), None
-    if not os.path.lexists(path):
-        raise ConfigError(f"there is no file or folder {path!r}", hint="check the spelling")
-    if not os.path.isfile(path):
-        raise ConfigError(f"{path!r} is neither a file nor a folder", hint="name one that is")
-    if not os.access(path, os.R_OK):
-        raise ConfigError(f"cannot read the file {path!r}", hint="check its permissions")
-    # A link that the user names is trusted wherever it leads; beneath the root one that leaves it is not (T21).
-    folder, name = os.path.split(os.path.realpath(path))
-    return folder, name

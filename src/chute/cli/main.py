@@ -14,9 +14,14 @@ from typing import NoReturn
 import click
 
 from chute import __version__
+from chute.cli.check import check
 from chute.cli.compress import compress
 from chute.cli.doctor import doctor
+from chute.cli.explain import explain
+from chute.cli.import_nginx import import_nginx
+from chute.cli.run import run
 from chute.cli.serve import serve
+from chute.config.problems import InvalidConfig
 from chute.errors import ConfigError
 
 USAGE_ERROR = 2
@@ -30,6 +35,10 @@ def chute() -> None:
 
 
 chute.add_command(serve)
+chute.add_command(run)
+chute.add_command(check)
+chute.add_command(explain)
+chute.add_command(import_nginx)
 chute.add_command(compress)
 chute.add_command(doctor)
 
@@ -63,6 +72,10 @@ def _run(arguments: list[str]) -> int:
         return _complain(error.format_message().rstrip("."), hint)
     except click.ClickException as error:
         return _complain(error.format_message(), "")
+    except InvalidConfig as error:
+        for problem in error.problems:
+            _complain(str(problem), "")
+        return USAGE_ERROR
     except ConfigError as error:
         return _complain(str(error), error.hint)
     except (click.Abort, KeyboardInterrupt):

@@ -24,6 +24,7 @@ from chute.cli.qr_code import render_qr_code
 from chute.cli.sizes import shown
 from chute.config.bind import Bind, TcpBind
 from chute.config.model import Config
+from chute.static.options import StaticOptions, UploadOptions
 from chute.supervisor.sockets import Listening
 
 
@@ -35,9 +36,7 @@ def show_panel(config: Config, listening: Sequence[Listening]) -> None:
 
 def _show(config: Config, listening: Sequence[Listening]) -> None:
     addresses = [address for each in listening for address in addresses_of(each.bind)]
-    served = config.static.root
-    if config.static.only is not None:
-        served = os.path.join(served, config.static.only)
+    served = what_is_served(config)
     workers = f"{config.workers} worker{'s' if config.workers > 1 else ''}"
     if not sys.stderr.isatty():
         for address in addresses:
@@ -53,8 +52,7 @@ def _show(config: Config, listening: Sequence[Listening]) -> None:
             "at", Text(address, style=f"bold cyan link {address}" if "://" in address else "bold")
         )
     rows.add_row("with", Text(workers))
-    uploads = config.static.uploads
-    if uploads is not None:
+    for uploads in _uploads(config):
         rows.add_row("takes", Text(f"uploads of up to {shown(uploads.content_bytes_max)}"))
     rows.add_row("stop", Text("Ctrl-C"))
     phone = address_for_a_phone(addresses)
@@ -65,6 +63,27 @@ def _show(config: Config, listening: Sequence[Listening]) -> None:
     Console(stderr=True).print(
         Panel(rows, title=title, title_align="left", expand=False, padding=(1, 3))
     )
+
+
+def what_is_served(config: Config) -> str:
+    """Return the one folder or file that is served, or how many sites there are."""
+    site = config.sites[0]
+    action = site.locations[0].action if site.locations else site.rest.action
+    if len(config.sites) == 1 and isinstance(action, StaticOptions):
+        return action.root if action.only is None else os.path.join(action.root, action.only)
+    count = len(config.sites)
+    return f"{count} site{'s' if count > 1 else ''}"
+
+
+def _uploads(config: Config) -> list[UploadOptions]:
+    """Return how files are received, each way once."""
+    found: list[UploadOptions] = []
+    for location in config.all_locations():
+        action = location.action
+        if isinstance(action, StaticOptions) and action.uploads not in (None, *found):
+            assert action.uploads is not None
+            found.append(action.uploads)
+    return found
 
 
 def address_for_a_phone(addresses: Sequence[str]) -> str | None:

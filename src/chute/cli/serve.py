@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 from typing import Any
 
@@ -12,18 +11,21 @@ import msgspec
 from chute.cli.access_options import access_options, make_access_options, make_upload_options
 from chute.cli.file_options import file_options, make_static_options
 from chute.cli.options import option, seconds_option, worker_count
-from chute.cli.panel import show_panel
-from chute.compose import Shared
+from chute.cli.running import run_config
 from chute.config.bind import parse_bind
-from chute.config.model import LOG_OFF, Config, LogFormat, PollerChoice
+from chute.config.model import (
+    LOG_OFF,
+    Config,
+    Listener,
+    LogFormat,
+    PollerChoice,
+    one_folder,
+)
+from chute.config.render import render_config
+from chute.config.resolve import DEFAULT_BIND
 from chute.engine.limits import Limits
 from chute.errors import ConfigError
-from chute.middleware.log_file import STANDARD_OUTPUT, LogFile
-from chute.supervisor.master import Master
-from chute.supervisor.sockets import Listening, open_listening
-from chute.supervisor.worker import run_worker
-
-DEFAULT_BIND = "127.0.0.1:8000"
+from chute.middleware.options import LogOptions
 
 _LIMITS = Limits()
 
@@ -86,7 +88,7 @@ _LIMITS = Limits()
     help="Tell in each answer how it is carried (Server-Timing); prepared answers are then not used.",
 )
 @click.option(
-    "--print-config", is_flag=True, help="Print the configuration as JSON, and do not serve."
+    "--print-config", is_flag=True, help="Print a chute.toml that does the same, and do not serve."
 )
 def serve(
     path: str,
@@ -113,13 +115,14 @@ def serve(
     static = make_static_options(path, others)
     if uploads is not None and static.only is not None:
         raise ConfigError("--upload needs a folder, and this is one file", hint="name its folder")
+    static = msgspec.structs.replace(static, uploads=uploads)
+    logs = () if access_log == LOG_OFF else (LogOptions(path=access_log, format=log_format),)
     config = Config(
-        binds=binds,
-        static=msgspec.structs.replace(static, uploads=uploads),
-        access=access,
+        listeners=tuple(
+            Listener(name=f"l{number}", bind=each) for number, each in enumerate(binds, start=1)
+        ),
+        sites=(one_folder(static, access, logs),),
         workers=workers,
-        access_log=access_log,
-        log_format=log_format,
         debug_headers=debug_headers,
         poller=poller,
         limits=Limits(
@@ -130,30 +133,6 @@ def serve(
         ),
     )
     if print_config:
-        click.echo(msgspec.json.format(msgspec.json.encode(config), indent=2).decode())
+        click.echo(render_config(config), nl=False)
         return
-    run(config)
-
-
-def run(config: Config) -> None:
-    """Open the sockets, say so, and serve until a signal comes.
-
-    Raises:
-        ConfigError: something that the configuration names cannot be opened.
-    """
-    listening: list[Listening] = []
-    shared = Shared(config)
-    try:
-        for bind in config.binds:
-            listening.append(open_listening(bind, config.workers))  # noqa: PERF401 - closed below if one fails
-        if config.access_log not in (STANDARD_OUTPUT, LOG_OFF):
-            LogFile(config.access_log).close()  # find out now, and not in each worker
-        on_ready = functools.partial(show_panel, config, listening)
-        if config.workers == 1:
-            run_worker(config, shared, [each.sockets[0] for each in listening], on_ready=on_ready)
-        else:
-            Master(config, shared, listening).run(on_ready)
-    finally:
-        for each in listening:
-            each.close()
-        shared.close()
+    run_config(config)

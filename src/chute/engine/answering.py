@@ -7,12 +7,22 @@ A handler may answer at once, or leave it to a thread (`Deferred`), or ask for t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from functools import partial
 
 from chute.engine.debugging import tell_method
 from chute.engine.limits import Limits
 from chute.errors import MisuseError, PeerError
-from chute.exchange import Deferred, Handler, Receiving, Request, Response, failure
+from chute.exchange import (
+    Deferred,
+    Ends,
+    Handler,
+    Receiving,
+    Redispatch,
+    Request,
+    Response,
+    Resumption,
+    failure,
+)
 from chute.middleware.error_pages import with_page
 from chute.plan.compile import compile_plan
 from chute.plan.plan import Plan
@@ -46,9 +56,28 @@ class Answering:
         self._limits = limits
         self._debug_headers = debug_headers
 
-    def begin(self, head: RequestHead) -> Answer:
-        """Return the plan that answers `head`, or what has to be done before there is one."""
-        return self._call(head, lambda: self._respond(head))
+    def begin(self, head: RequestHead, ends: Ends) -> tuple[Request, Answer]:
+        """Return a request, and the plan that answers it, or what has to be done before there is one.
+
+        Args:
+            head: of the request.
+            ends: of the connection.
+        """
+        try:
+            target = split_target(head.method, head.request_target)
+            path = target.path
+            if target.form is RequestTargetForm.ORIGIN or target.form is RequestTargetForm.ABSOLUTE:
+                path = decode_path(path)
+        except PeerError as error:
+            return Request(head, b"", None, b"", ends), self.refuse(head, error)
+        authority = target.authority or head.field_value(b"host") or b""
+        request = Request(head, path, target.query, authority, ends)
+        if target.form is RequestTargetForm.ASTERISK:
+            return request, self._settle(head, Response(204, [(b"Allow", b"GET, HEAD, OPTIONS")]))
+        if target.form is RequestTargetForm.AUTHORITY:
+            refusal = failure(405, "This server does not open tunnels.", [(b"Allow", b"GET, HEAD")])
+            return request, self._settle(head, refusal)
+        return request, self._call(head, partial(self._handler, request))
 
     def go_on(self, head: RequestHead, outcome: object) -> Answer:
         """Return the plan for what a thread has made of `head`, or what has to be done next.
@@ -88,9 +117,7 @@ class Answering:
             page = with_page(failure(500, MISTAKE), accept)
             return compile_plan(page, head, keeps_alive=keeps_alive)
 
-    def _call(
-        self, head: RequestHead, respond: Callable[[], Response | Deferred | Receiving]
-    ) -> Answer:
+    def _call(self, head: RequestHead, respond: Resumption) -> Answer:
         try:
             response = respond()
         except PeerError as error:
@@ -99,6 +126,9 @@ class Answering:
             return self._settle(head, _failed(head, error))
         if isinstance(response, Response):
             return self._settle(head, response)
+        if isinstance(response, Redispatch):
+            misuse = MisuseError(f"nobody routes {response.target!r} anew")
+            return self._settle(head, _failed(head, misuse))
         if isinstance(response, Receiving) and head.content_length > response.content_bytes_max:
             return self.refuse(head, _TOO_LARGE)
         return response
@@ -116,15 +146,6 @@ class Answering:
             return self.compile(head, response, keeps_alive=False)
         keeps_alive = not (head.wants_close or head.expects_continue)
         return self.compile(head, response, keeps_alive=keeps_alive)
-
-    def _respond(self, head: RequestHead) -> Response | Deferred | Receiving:
-        target = split_target(head.method, head.request_target)
-        if target.form is RequestTargetForm.ASTERISK:
-            return Response(204, [(b"Allow", b"GET, HEAD, OPTIONS")])
-        if target.form is RequestTargetForm.AUTHORITY:
-            return failure(405, "This server does not open tunnels.", [(b"Allow", b"GET, HEAD")])
-        authority = target.authority or head.field_value(b"host") or b""
-        return self._handler(Request(head, decode_path(target.path), target.query, authority))
 
 
 def _failed(head: RequestHead, error: object) -> Response:

@@ -10,7 +10,7 @@ from chute.clock import monotonic_s
 from chute.engine.at_once import send_at_once
 from chute.engine.exchanging import Exchanging
 from chute.engine.limits import RECEIVE_BYTES
-from chute.engine.service import NO_TIME_S
+from chute.engine.noting import NO_TIME_S
 from chute.plan.plan import KnownHead
 from chute.streams import READABLE, WRITABLE
 from chute.transfer.carrier import BUFFER, SENDFILE
@@ -39,7 +39,7 @@ class Connection(Exchanging):
         service = self._service
         known = service.known_heads.young.get(data)
         if known is None or not known.plan.is_fresh(service.clock):
-            found = service.look_at(data)
+            found = service.look_at(data, self._ends)
             if not isinstance(found, KnownHead):
                 self._is_idle = False
                 if found is None:
@@ -71,16 +71,14 @@ class Connection(Exchanging):
         if plan.owned is not None:
             plan.let_go()
         clock.now_s = now_s = monotonic_s()
-        amount = service.tally.buffer if plan.span is None else service.tally.sendfile
-        amount.answers += 1
-        amount.bytes += sent
-        log = service.access_log
-        if log is not None:
-            rest = known.log_rest
-            if rest is not None and now_s - started_s < NO_TIME_S:
-                log.extend((self._log_peer, log.moment, rest))
-            else:
-                self._note(known, sent, BUFFER if plan.span is None else SENDFILE)
+        log_extend = known.log_extend
+        if log_extend is not None and now_s - started_s < NO_TIME_S:
+            amount = service.tally.buffer if plan.span is None else service.tally.sendfile
+            amount.answers += 1
+            amount.bytes += sent
+            log_extend((self._log_peer, service.noting.moment, known.log_rest))
+        else:
+            self._note(known, sent, BUFFER if plan.span is None else SENDFILE)
         self.deadline_s = deadline_s = now_s + service.limits.keep_alive_timeout_s
         if deadline_s < self.slot_s:
             self._connections.timers.schedule(self)

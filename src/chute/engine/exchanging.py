@@ -32,6 +32,7 @@ from chute.engine.service import HEAD_END, Service, Unanswered
 from chute.engine.states import State
 from chute.engine.taking import Taking
 from chute.errors import PeerError, TransferError
+from chute.exchange import Ends
 from chute.http1.encode import CONTINUE
 from chute.http1.framing import BodyDecoder, decoder_for
 from chute.plan.plan import KnownHead
@@ -55,6 +56,7 @@ class Exchanging(Endpoint):
         "_buffer",
         "_carrying",
         "_content",
+        "_ends",
         "_is_idle",
         "_is_in_head",
         "_is_paused",
@@ -68,20 +70,20 @@ class Exchanging(Endpoint):
     )
 
     def __init__(
-        self, sock: socket.socket, peer: str, service: Service, connections: Connections
+        self, sock: socket.socket, ends: Ends, service: Service, connections: Connections
     ) -> None:
         """Take over `sock`, which must be non-blocking and is closed by this connection.
 
         Args:
             sock: the accepted socket.
-            peer: the peer's address, for the log.
+            ends: of the connection.
             service: answers requests.
             connections: what all connections share.
         """
         super().__init__(sock, connections, service.clock, service.limits.head_timeout_s)
         self._service = service
-        log = service.access_log
-        self._log_peer = b"" if log is None else log.format.peer(peer)
+        self._ends = ends
+        self._log_peer = service.noting.peer(ends)
         self._buffer = b""
         self._carrying: Carrying | None = None
         self._content: BodyDecoder | None = None
@@ -112,7 +114,9 @@ class Exchanging(Endpoint):
         elif self._carrying is None:
             unanswered = self._pending or self._taking
             if unanswered is not None:
-                logger.warning("answering %r takes too long", unanswered.head.request_target)
+                logger.warning(
+                    "answering %r takes too long", unanswered.request.head.request_target
+                )
             self._close()
         elif self._is_paused:
             self._is_paused = False
@@ -234,7 +238,7 @@ class Exchanging(Endpoint):
             return fault is not None
         raw_head = buffer if end == len(buffer) else buffer[:end]
         self._buffer = buffer[end:]
-        self._start(service.recall(raw_head) or service.answer(raw_head))
+        self._start(service.recall(raw_head) or service.answer(raw_head, self._ends))
         return True
 
     def _start(self, known: KnownHead | Unanswered) -> None:
@@ -271,7 +275,7 @@ class Exchanging(Endpoint):
         """Answer a peer that broke the protocol; nothing it sent is read as a request any more."""
         head = None
         if self._taking is not None:
-            head = self._taking.head
+            head = self._taking.request.head
             self._taking.give_up()
             self._taking = None
         self._go_on(self._service.refuse(error, self._buffer, head))
@@ -281,7 +285,7 @@ class Exchanging(Endpoint):
         self._taking = taking
         taking.begin(self._connections.threads, self._on_answer, self._queue)
         self._arm(self._service.limits.body_timeout_s)
-        if taking.head.expects_continue and not self._buffer:
+        if taking.request.head.expects_continue and not self._buffer:
             try:
                 is_told = self._send(CONTINUE) == len(CONTINUE)
             except OSError:
@@ -469,9 +473,9 @@ class Exchanging(Endpoint):
     def _note(
         self, known: KnownHead, sent: int, carried: bytes, *, is_complete: bool = True
     ) -> None:
-        self._service.note(
-            self._log_peer, known, self._started_s, sent, carried, is_complete=is_complete
-        )
+        note = self._service.noting.note
+        peer, started_s = self._log_peer, self._started_s
+        note(self._ends, peer, known, started_s, sent, carried, is_complete=is_complete)
 
     def _close(self) -> None:
         """Give everything back; the poller closes the socket when the batch is over."""
@@ -483,7 +487,7 @@ class Exchanging(Endpoint):
         self._content = None
         unanswered = self._pending or self._taking
         if unanswered is not None:
-            self._service.note_unanswered(self._log_peer, unanswered.head, self._started_s)
+            self._service.noting.note_unanswered(self._ends, unanswered.request, self._started_s)
         if self._pending is not None:
             self._pending.forget(is_dropped=self._connections.threads.cancel(self._pending))
             self._pending = None

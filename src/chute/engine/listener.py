@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import socket
 from collections.abc import Callable
 
@@ -19,6 +20,7 @@ from chute.engine.connection import Connection
 from chute.engine.connections import Connections
 from chute.engine.limits import ACCEPT_PAUSE_S, ACCEPTS_PER_EVENT
 from chute.engine.service import Service
+from chute.exchange import Ends
 
 logger = logging.getLogger("chute.engine")
 
@@ -42,6 +44,11 @@ _DIED_IN_THE_QUEUE = frozenset(
 )
 """Errors of one connection, which accept(2) reports in its place; the next one may be well. Any other error is one
 of the listener, would come again at once, and is waited out."""
+
+UNIX_PEER = "unix:"
+"""What stands in for the address of a client at a Unix socket, as in nginx's logs."""
+
+_EVERY_ADDRESS = frozenset({"0.0.0.0", "::"})  # noqa: S104 - recognised, not bound
 
 CallLater = Callable[[float, Callable[[], None]], object]
 
@@ -76,6 +83,11 @@ class Listener:
         self._is_paused = False
         self._is_closed = False
         self._is_unix = sock.family == getattr(socket, "AF_UNIX", None)
+        local = sock.getsockname()
+        self._unix_ends = Ends(UNIX_PEER, local_address=os.fsdecode(local) if self._is_unix else "")
+        # At a socket for every address, each connection has to be asked which one it came to.
+        self._local_address = "" if self._is_unix or local[0] in _EVERY_ADDRESS else local[0]
+        self._local_port = 0 if self._is_unix else local[1]
 
     def start(self) -> None:
         """Begin to accept."""
@@ -94,7 +106,7 @@ class Listener:
                     self._pause(error)
                     return
                 continue
-            self._admit(sock, "unix:" if self._is_unix else address[0])
+            self._admit(sock, self._ends_of(sock, address))
 
     def on_failure(self, error: Exception) -> None:
         """Log a fault of our own; the listener goes on."""
@@ -120,9 +132,15 @@ class Listener:
         """See `streams.Waiter`."""
         return False
 
-    def _admit(self, sock: socket.socket, peer: str) -> None:
+    def _ends_of(self, sock: socket.socket, address: tuple[str, int]) -> Ends:
+        if self._is_unix:
+            return self._unix_ends
+        local_address = self._local_address or sock.getsockname()[0]
+        return Ends(address[0], address[1], local_address, self._local_port)
+
+    def _admit(self, sock: socket.socket, ends: Ends) -> None:
         sock.settimeout(0)
-        connection = Connection(sock, peer, self._service, self._connections)
+        connection = Connection(sock, ends, self._service, self._connections)
         try:
             self._connections.bridge.poller.watch(connection.fd, connection)
         except OSError as error:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
-from chute.exchange import Deferred, Response
-from chute.semantics.messages import RequestHead
+from chute.exchange import Deferred, Request, Response
 
 
 class Pending:
     """What is known of such a request until its answer is; a job of `transfer.threads`.
 
     Attributes:
-        head: the request head.
-        raw_head: its bytes.
+        request: the request.
+        raw_head: the bytes of its head.
         lane: see `threads.Job`.
     """
 
-    __slots__ = ("_deferred", "_on_answer", "head", "lane", "raw_head")
+    __slots__ = ("_deferred", "_on_answer", "lane", "raw_head", "request")
 
-    def __init__(self, head: RequestHead, raw_head: bytes, deferred: Deferred) -> None:
-        self.head = head
+    def __init__(self, request: Request, raw_head: bytes, deferred: Deferred) -> None:
+        self.request = request
         self.raw_head = raw_head
         self.lane: Hashable = deferred.lane
         self._deferred = deferred

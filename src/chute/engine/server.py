@@ -19,7 +19,7 @@ from chute.engine.listener import Listener
 from chute.engine.service import Service
 from chute.engine.taking import Taking
 from chute.engine.timers import Timers
-from chute.middleware.access_log import AccessLog
+from chute.middleware.access_log import AccessLogs
 from chute.transfer.read_ahead import ReadAhead
 from chute.transfer.threads import Threads
 
@@ -35,7 +35,7 @@ class Server:
         clock: Clock,
         *,
         portable: bool,
-        access_log: AccessLog | None,
+        logs: AccessLogs,
         sweep: Callable[[], None],
         on_exhausted: Callable[[], None],
     ) -> None:
@@ -44,13 +44,13 @@ class Server:
         Args:
             clock: the engine's clock.
             portable: do without epoll.
-            access_log: flushed by this server; owned by the caller.
+            logs: flushed by this server; owned by the caller.
             sweep: called now and then to give back what is not used.
             on_exhausted: called when no descriptor is left.
         """
         self._loop = asyncio.get_running_loop()
         self._clock = clock
-        self._access_log = access_log
+        self._logs = logs
         self._sweep = sweep
         self._on_exhausted = on_exhausted
         bridge = Bridge(self._loop, clock, portable=portable, after_batch=self._after_batch)
@@ -101,8 +101,7 @@ class Server:
         bridge.close()
 
     def _after_batch(self) -> None:
-        if self._access_log is not None:
-            self._access_log.flush_if_due()
+        self._logs.flush_if_due()
 
     def _notify(self) -> None:
         """Tell the loop, from a thread, that something is done."""
@@ -125,8 +124,8 @@ class Server:
         if now_s - self._swept_s >= SWEEP_INTERVAL_S:
             self._swept_s = now_s
             self._sweep()
-        if self._access_log is not None and clock.second != self._flushed_second:
+        if clock.second != self._flushed_second:
             self._flushed_second = clock.second
-            self._access_log.flush()
+            self._logs.flush()
         self._connections.bridge.finish_batch()
         self._connections.bridge.wake_ready()

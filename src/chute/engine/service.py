@@ -14,7 +14,7 @@ is a decision about HTTP semantics, and nothing knows what a file is.
 
 from __future__ import annotations
 
-from chute.clock import Clock, monotonic_s
+from chute.clock import Clock
 from chute.engine.answering import Answer, Answering
 from chute.engine.limits import (
     KNOWN_HEADS_BYTES_MAX,
@@ -24,19 +24,18 @@ from chute.engine.limits import (
     RECEIVE_BYTES,
     Limits,
 )
+from chute.engine.noting import Noting
 from chute.engine.pending import Pending
 from chute.engine.taking import Taking
 from chute.engine.tally import Tally
 from chute.errors import PeerError
-from chute.exchange import Deferred, Handler, Receiving
+from chute.exchange import Deferred, Ends, Handler, Journal, Receiving, Request
 from chute.http1.head_parser import HeadParser
 from chute.http1.unfinished import check_unfinished
-from chute.middleware.access_log import AccessLog, Answered
 from chute.plan.cache import TwoGenerationCache
 from chute.plan.plan import KnownHead, Plan
 from chute.semantics.dates import format_http_date
 from chute.semantics.messages import RequestHead
-from chute.transfer.carrier import BUFFER, SENDFILE
 
 PlanKey = tuple[object, ...]
 
@@ -49,24 +48,17 @@ HEAD_END = b"\r\n\r\n"
 REQUEST_LINE_LOGGED_MAX = 200
 """Bytes of a request that could not be parsed that are shown in the log."""
 
-NO_TIME_S = 0.0005
-"""A duration below it is logged as 0.000, so that such a log line can be made in advance."""
-
-
-UNANSWERED = 499
-"""What nginx logs for a request that its client gave up; no status that is ever sent."""
-
 Unanswered = Pending | Taking
 """What stands in for an answer until there is one."""
 
 
 class Service:
-    """Plans, parser, handler, log and limits of one listener.
+    """Plans, parser, handler and limits of one listener.
 
     Attributes:
         clock: the engine's clock.
         limits: bounds for peers.
-        access_log: where finished answers are noted, or None.
+        noting: notes finished answers.
         tally: counts how they were carried.
         known_heads: raw heads and what they led to.
     """
@@ -77,7 +69,7 @@ class Service:
         depends_on: frozenset[bytes],
         clock: Clock,
         limits: Limits,
-        access_log: AccessLog | None,
+        journal: Journal | None,
         tally: Tally,
         *,
         debug_headers: bool = False,
@@ -89,13 +81,13 @@ class Service:
             depends_on: names of the fields that a reusable response of the handler is a function of.
             clock: the engine's clock.
             limits: bounds for peers.
-            access_log: where finished answers are noted; owned by the caller.
+            journal: where answers are noted that have no journal of their own.
             tally: where they are counted.
             debug_headers: whether answers say how they are carried (Server-Timing); none is then used again.
         """
         self.clock = clock
         self.limits = limits
-        self.access_log = access_log
+        self.noting = Noting(journal, clock, tally)
         self.tally = tally
         self.known_heads: TwoGenerationCache[bytes, KnownHead] = TwoGenerationCache(
             entries_max=KNOWN_HEADS_MAX, bytes_max=KNOWN_HEADS_BYTES_MAX
@@ -130,9 +122,7 @@ class Service:
         if second != self._date_second:
             self._date = format_http_date(second) or b""
             self._date_second = second
-            if self.access_log is not None:
-                # The hot path relies on it: a plan of this second means a log part of this second.
-                self.access_log.turn(second)
+            self.noting.turn(second)
         plan.render(second, self._date)
 
     def recall(self, raw_head: bytes) -> KnownHead | None:
@@ -149,7 +139,7 @@ class Service:
         known_heads.discard(raw_head)
         return None
 
-    def look_at(self, data: bytes) -> KnownHead | Unanswered | None:
+    def look_at(self, data: bytes, ends: Ends) -> KnownHead | Unanswered | None:
         """Return the answer to `data`, rendered for this second, or None if `data` is not one whole head."""
         if (
             not data.endswith(HEAD_END)
@@ -158,7 +148,7 @@ class Service:
             or len(data) == RECEIVE_BYTES
         ):
             return None
-        known = self.recall(data) or self.answer(data)
+        known = self.recall(data) or self.answer(data, ends)
         if isinstance(known, KnownHead) and known.plan.second != self.clock.second:
             self.render(known.plan)
         return known
@@ -170,7 +160,7 @@ class Service:
             return True
         return plan.still_holds(now_s)
 
-    def answer(self, raw_head: bytes) -> KnownHead | Unanswered:
+    def answer(self, raw_head: bytes, ends: Ends) -> KnownHead | Unanswered:
         """Parse `raw_head`, which ends with its blank line, and find or make the plan that answers it."""
         try:
             head = self._parser.parse(raw_head)
@@ -180,7 +170,8 @@ class Service:
             plan = self._recall_plan(self._key(head))
             if plan is not None:
                 return self._remember(raw_head, KnownHead(head, plan))
-        return self._admit(head, raw_head, self._answering.begin(head))
+        request, answer = self._answering.begin(head, ends)
+        return self._admit(request, raw_head, answer)
 
     def complete(self, unanswered: Unanswered, outcome: object) -> KnownHead | Unanswered:
         """Return the answer that `unanswered` stood in for, or what stands in for it now.
@@ -190,28 +181,32 @@ class Service:
             outcome: what was made of it in a thread: a response, what is left to do here, or the exception that was
                 raised instead.
         """
-        head = unanswered.head
+        request = unanswered.request
+        head = request.head
         answer: Answer
         if isinstance(unanswered, Taking):
             answer = self._answering.end_taking(head, outcome, is_whole=unanswered.is_whole)
         else:
             answer = self._answering.go_on(head, outcome)
-        return self._admit(head, unanswered.raw_head, answer)
+        return self._admit(request, unanswered.raw_head, answer)
 
     def _recall_plan(self, key: PlanKey) -> Plan | None:
         plan = self._plans.young.get(key) or self._plans.find_old(key)
         return plan if plan is not None and self.confirm(plan) else None
 
-    def _admit(self, head: RequestHead, raw_head: bytes, answer: Answer) -> KnownHead | Unanswered:
+    def _admit(self, request: Request, raw_head: bytes, answer: Answer) -> KnownHead | Unanswered:
         """Wrap `answer`, and remember it if it may be used again."""
         if isinstance(answer, Deferred):
-            return Pending(head, raw_head, answer)
+            return Pending(request, raw_head, answer)
         if isinstance(answer, Receiving):
-            return Taking(head, raw_head, answer)
+            return Taking(request, raw_head, answer)
+        answer.request = request
+        head = request.head
         known = KnownHead(head, answer)
         if not answer.is_reusable or not _is_repeatable(head):
             return known
-        self._plans.offer(self._key(head), answer, answer.cost_bytes)
+        if not answer.is_particular:
+            self._plans.offer(self._key(head), answer, answer.cost_bytes)
         return self._remember(raw_head, known)
 
     def _remember(self, raw_head: bytes, known: KnownHead) -> KnownHead:
@@ -247,63 +242,6 @@ class Service:
         known = KnownHead(head, self._answering.refuse(head, error))
         known.request_line = received[:REQUEST_LINE_LOGGED_MAX].split(b"\r\n", 1)[0]
         return known
-
-    def note(
-        self,
-        peer: bytes,
-        known: KnownHead,
-        started_s: float,
-        sent: int,
-        carried: bytes,
-        *,
-        is_complete: bool,
-    ) -> None:
-        """Write the access-log line of an answer that has ended.
-
-        Args:
-            peer: the part of the line that is the connection's.
-            known: what was answered.
-            started_s: when its head had arrived (monotonic seconds).
-            sent: bytes of head and content that the kernel accepted.
-            carried: how the content went.
-            is_complete: whether that was all of it.
-        """
-        log = self.access_log
-        self.tally.note(carried, sent)
-        duration_s = monotonic_s() - started_s
-        is_usual = is_complete and duration_s < NO_TIME_S and carried in (BUFFER, SENDFILE)
-        rest = known.log_rest
-        if rest is None or not is_usual:
-            rest = b""
-            if log is not None:
-                rest = log.format.rest(
-                    Answered(
-                        known.head,
-                        known.request_line,
-                        known.plan.status,
-                        max(0, sent - known.plan.head_bytes),
-                        duration_s,
-                        carried,
-                        is_complete,
-                    )
-                )
-            if is_usual:
-                known.log_rest = rest
-        if log is not None:
-            if log.second != self.clock.second:
-                log.turn(self.clock.second)
-            log.extend((peer, log.moment, rest))
-
-    def note_unanswered(self, peer: bytes, head: RequestHead, started_s: float) -> None:
-        """Write the access-log line of a request whose peer did not wait for the answer.
-
-        Args:
-            peer: the part of the line that is the connection's.
-            head: of the request.
-            started_s: when it had arrived (monotonic seconds).
-        """
-        plan = Plan(UNANSWERED, (b"", b""), b"", (), keeps_alive=False, validity=None)
-        self.note(peer, KnownHead(head, plan), started_s, 0, BUFFER, is_complete=False)
 
     def _key(self, head: RequestHead) -> PlanKey:
         fields = head.fields

@@ -14,9 +14,8 @@ from collections.abc import Callable, Hashable
 from functools import partial
 
 from chute.engine.limits import CONTENT_BLOCK_BYTES
-from chute.exchange import Receiving, Response
+from chute.exchange import Receiving, Request, Response
 from chute.http1.framing import BodyDecoder, decoder_for
-from chute.semantics.messages import RequestHead
 from chute.transfer.threads import Job, Threads
 
 logger = logging.getLogger("chute.engine")
@@ -26,8 +25,8 @@ class Taking:
     """The content of one request, as long as it arrives; a job of `transfer.threads`.
 
     Attributes:
-        head: the request head.
-        raw_head: its bytes.
+        request: the request.
+        raw_head: the bytes of its head.
         lane: see `threads.Job`.
         is_over: whether the intake has had its last call, or is having it.
     """
@@ -40,26 +39,26 @@ class Taking:
         "_on_room",
         "_threads",
         "_work",
-        "head",
         "is_over",
         "lane",
         "raw_head",
+        "request",
     )
 
-    def __init__(self, head: RequestHead, raw_head: bytes, receiving: Receiving) -> None:
-        """Begin to take the content behind `head`.
+    def __init__(self, request: Request, raw_head: bytes, receiving: Receiving) -> None:
+        """Begin to take the content of `request`.
 
         Args:
-            head: of the request.
-            raw_head: its bytes.
+            request: the request.
+            raw_head: the bytes of its head.
             receiving: who asked for its content.
         """
-        self.head = head
+        self.request = request
         self.raw_head = raw_head
         self.lane: Hashable = receiving.lane
         self.is_over = False
         self._intake = receiving.intake
-        self._decoder: BodyDecoder | None = decoder_for(head, receiving.content_bytes_max)
+        self._decoder: BodyDecoder | None = decoder_for(request.head, receiving.content_bytes_max)
         self._threads: Threads[Job] | None = None
         self._collected = bytearray()
         self._work: Callable[[], object] | None = None

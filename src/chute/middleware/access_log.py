@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import NamedTuple, Protocol
 
+from chute.exchange import Answered, Ends, LineFormat
 from chute.middleware.log_file import LogFile
-from chute.semantics.messages import RequestHead
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -32,47 +32,14 @@ PARTS_MAX = 3 * 1024
 """Parts held before a flush is due: about a thousand lines, or some hundred kilobytes."""
 
 
-class Answered(NamedTuple):
-    """What is worth knowing of one finished answer.
-
-    Attributes:
-        head: the request, or None when it could not be parsed.
-        request_line: what to show of a request that could not be parsed.
-        status: the status code that was sent.
-        sent_bytes: bytes of content that the kernel accepted.
-        duration_s: from the arrival of the last byte of the head to the last byte sent.
-        carried: `buffer`, `sendfile` or `copy:<reason>`.
-        is_complete: False when the connection ended before the answer did.
-    """
-
-    head: RequestHead | None
-    request_line: bytes
-    status: int
-    sent_bytes: int
-    duration_s: float
-    carried: bytes
-    is_complete: bool
-
-
-class Format(Protocol):
-    """One way to write a line, in three parts."""
-
-    def peer(self, address: str) -> bytes:
-        """The part that is the same for a whole connection."""
-
-    def moment(self, second: int) -> bytes:
-        """The part that is the same for a whole second."""
-
-    def rest(self, answered: Answered) -> bytes:
-        """Everything else, up to and with the line feed."""
-
-
 class CombinedFormat:
     """The combined format of Apache and nginx, in UTC, and `duration carried complete|aborted` behind it."""
 
-    def peer(self, address: str) -> bytes:
+    is_repeatable = True
+
+    def peer(self, ends: Ends) -> bytes:
         """Return the address and the two dashes for the users that nobody knows."""
-        return f"{address} - - [".encode()
+        return f"{ends.remote_address} - - [".encode()
 
     def moment(self, second: int) -> bytes:
         """Return the time as `23/Nov/2026:05:45:28 +0000`, closed by its bracket."""
@@ -90,7 +57,7 @@ class CombinedFormat:
             referer = head.fields.get(b"referer", b"-")
             agent = head.fields.get(b"user-agent", b"-")
         if (line + referer + agent).translate(None, _PRINTABLE):
-            line, referer, agent = _escape(line), _escape(referer), _escape(agent)
+            line, referer, agent = escape(line), escape(referer), escape(agent)
         return b'%b" %d %d "%b" "%b" %.3f %b %b\n' % (
             line,
             answered.status,
@@ -106,9 +73,11 @@ class CombinedFormat:
 class JsonFormat:
     """One JSON object per line."""
 
-    def peer(self, address: str) -> bytes:
+    is_repeatable = True
+
+    def peer(self, ends: Ends) -> bytes:
         """Return the opening and the address."""
-        return b'{"remote_addr": %b, "time": "' % json.dumps(address).encode()
+        return b'{"remote_addr": %b, "time": "' % json.dumps(ends.remote_address).encode()
 
     def moment(self, second: int) -> bytes:
         """Return the time in ISO 8601."""
@@ -141,25 +110,16 @@ class AccessLog:
     Attributes:
         format: how a line looks.
         extend: append three parts to the pending lines; a bound method of a list, to spare a call per request.
-        moment: the time part for `second`.
-        second: the second that `moment` was made for.
     """
 
-    __slots__ = ("_file", "_parts", "extend", "format", "moment", "second")
+    __slots__ = ("_file", "_parts", "extend", "format")
 
-    def __init__(self, line_format: Format, file: LogFile) -> None:
+    def __init__(self, line_format: LineFormat, file: LogFile) -> None:
         """Write lines of `line_format` to `file`, which this log closes in the end."""
         self.format = line_format
         self._file = file
         self._parts: list[bytes] = []
-        self.extend = self._parts.extend
-        self.second = -1
-        self.moment = b""
-
-    def turn(self, second: int) -> None:
-        """Make the time part for a new second."""
-        self.second = second
-        self.moment = self.format.moment(second)
+        self.extend: Callable[[tuple[bytes, ...]], None] = self._parts.extend
 
     def flush_if_due(self) -> None:
         """Write when much is pending; called once per batch of events, so nothing is counted per line."""
@@ -179,7 +139,44 @@ class AccessLog:
         self._file.close()
 
 
-def _escape(value: bytes) -> bytes:
+FLUSHED_PER_BATCH = 4
+"""How many logs are looked at after each batch of events: with a thousand of them, each has its turn now and then."""
+
+
+class AccessLogs:
+    """All the logs of one process."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._logs: list[AccessLog] = []
+        self._next = 0
+
+    def add(self, log: AccessLog) -> AccessLog:
+        """Take `log` over: it is flushed and closed from now on. Returns it."""
+        self._logs.append(log)
+        return log
+
+    def flush_if_due(self) -> None:
+        """Write what is much; called once per batch of events."""
+        count = len(self._logs)
+        for _ in range(min(count, FLUSHED_PER_BATCH)):
+            self._next = (self._next + 1) % count
+            self._logs[self._next].flush_if_due()
+
+    def flush(self) -> None:
+        """Write everything; called every second."""
+        for log in self._logs:
+            log.flush()
+
+    def close(self) -> None:
+        """Write everything, and close the files. Idempotent."""
+        for log in self._logs:
+            log.close()
+        self._logs.clear()
+
+
+def escape(value: bytes) -> bytes:
+    """Return `value` with everything escaped that a line must not have."""
     return _UNPRINTABLE.sub(lambda match: b"\\x%02X" % match[0][0], value)
 
 

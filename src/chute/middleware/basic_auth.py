@@ -37,7 +37,7 @@ from enum import Enum
 from typing import Final
 
 from chute.errors import ConfigError
-from chute.exchange import Deferred, Handler, Receiving, Request, Response, Resumption, failure
+from chute.exchange import Deferred, Handler, Outcome, Request, Response, Resumption, failure
 from chute.middleware.mapping import add_missing, map_response
 from chute.middleware.password_hashes import EXAMPLE, Check, check_of, is_weak
 
@@ -109,7 +109,7 @@ class BasicAuth:
         """
         guarded = map_response(handler, _keep_private)
 
-        def handle(request: Request) -> Response | Deferred | Receiving:
+        def handle(request: Request) -> Outcome:
             authorization = request.head.field_value(b"authorization")
             decision = self.look_up(authorization)
             if decision is Decision.ALLOWED:

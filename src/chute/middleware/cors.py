@@ -22,7 +22,7 @@ from typing import Final, Literal
 import msgspec
 
 from chute.errors import ConfigError
-from chute.exchange import Deferred, FieldLines, Handler, Receiving, Request, Response
+from chute.exchange import FieldLines, Handler, Outcome, Request, Response
 from chute.http1.grammar import HOST, TOKEN
 from chute.middleware.mapping import add_missing, map_response
 
@@ -91,7 +91,7 @@ def with_cors(handler: Handler, options: CorsOptions) -> Handler:
     policy = _Policy(options)
     respond = map_response(handler, policy.tell)
 
-    def handle(request: Request) -> Response | Deferred | Receiving:
+    def handle(request: Request) -> Outcome:
         fields = request.head.fields
         is_preflight = (
             request.head.method == b"OPTIONS"

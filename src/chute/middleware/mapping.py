@@ -17,7 +17,9 @@ from chute.exchange import (
     FieldLines,
     Handler,
     Intake,
+    Outcome,
     Receiving,
+    Redispatch,
     Request,
     Response,
     Resumption,
@@ -36,7 +38,7 @@ def map_response(handler: Handler, change: Change) -> Handler:
         change: must not block and must not raise.
     """
 
-    def handle(request: Request) -> Response | Deferred | Receiving:
+    def handle(request: Request) -> Outcome:
         return _changed(handler(request), partial(change, request))
 
     return handle
@@ -51,11 +53,11 @@ def add_missing(response: Response, fields: FieldLines) -> Response:
     return response
 
 
-def _changed(
-    answer: Response | Deferred | Receiving, change: Callable[[Response], Response]
-) -> Response | Deferred | Receiving:
+def _changed(answer: Outcome, change: Callable[[Response], Response]) -> Outcome:
     if isinstance(answer, Response):
         return change(answer)
+    if isinstance(answer, Redispatch):
+        return answer  # somebody else's response, and somebody else's changes
     if isinstance(answer, Deferred):
         return Deferred(
             partial(_blocking_respond, answer, change), answer.lane, on_dropped=answer.on_dropped

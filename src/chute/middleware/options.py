@@ -1,6 +1,8 @@
-"""What can be set about who may come in, and what every answer says. `config` composes this."""
+"""What can be set about who may come in, what every answer says, and what is noted. `config` composes this."""
 
 from __future__ import annotations
+
+from typing import Final, Literal
 
 import msgspec
 
@@ -29,3 +31,37 @@ class AccessOptions(msgspec.Struct, frozen=True, kw_only=True):
     def asks_for_passwords(self) -> bool:
         """Whether only those may come in who have one."""
         return bool(self.users or self.password_file)
+
+
+COMBINED: Final = "combined"
+JSON: Final = "json"
+
+
+class LogFormatOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """A format of access logs.
+
+    Attributes:
+        name: under which logs know it.
+        template: text with variables.
+        escape: see `log_template`.
+    """
+
+    name: str
+    template: str
+    escape: Literal["default", "json", "none"] = "default"
+
+
+class LogOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """One access log.
+
+    Attributes:
+        path: of the file, or `-` for standard output.
+        format: the name of a format, `combined` or `json`.
+        when: conditions; only answers for which all hold are noted.
+        sample: the part of the answers that is noted, from 0 to 1.
+    """
+
+    path: str = "-"
+    format: str = COMBINED
+    when: tuple[str, ...] = ()
+    sample: float = 1.0

@@ -61,6 +61,7 @@ def compile_plan(response: Response, head: RequestHead | None, *, keeps_alive: b
         is_chunked=is_chunked,
         rate=response.rate,
     )
+    plan.is_particular = response.is_particular
     if is_reusable:
         response.release()
     return plan

@@ -11,8 +11,10 @@ that for as long as its `Validity` confirms it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from chute.clock import Clock
-from chute.exchange import Production, Rate, Response, Validity
+from chute.exchange import Production, Rate, Request, Response, Validity
 from chute.semantics.messages import RequestHead
 from chute.transfer.source import CLOSED, FileSpan, Piece, bytes_in
 
@@ -38,6 +40,8 @@ class Plan:
         production: makes the content that follows the payload, or None; belongs to whoever carries the plan.
         is_chunked: whether that content is sent in the chunked transfer coding.
         rate: how fast the content is sent at most, or None.
+        request: what it was made for, as it was routed; None where that is not known.
+        is_particular: whether it may be used again for the same head only.
         valid_until_s: until when the plan can be used without asking its validity (monotonic seconds).
     """
 
@@ -48,12 +52,14 @@ class Plan:
         "cost_bytes",
         "head_bytes",
         "is_chunked",
+        "is_particular",
         "is_quick",
         "keeps_alive",
         "owned",
         "payload",
         "production",
         "rate",
+        "request",
         "rest",
         "second",
         "span",
@@ -101,6 +107,8 @@ class Plan:
         self.production = production
         self.is_chunked = is_chunked
         self.rate = rate
+        self.request: Request | None = None
+        self.is_particular = False
         # What leaves in one piece and what is carried on are told apart here once, and not per request.
         leaves_at_once = production is None and (rate is None or not rest)
         self.is_quick = keeps_alive and leaves_at_once and (not rest or self.span is not None)
@@ -162,17 +170,19 @@ class KnownHead:
     Attributes:
         head: the parsed head, or None when it could not be parsed.
         plan: the answer.
-        log_rest: the rest of the access-log line for a complete answer that took no time worth mentioning; made
-            on first use, None before.
+        log_extend: takes the log line of a complete answer that took no time worth mentioning, made in advance; None
+            before the first such line was made, or where none can be.
+        log_rest: the part of that line that is neither the connection's nor the second's.
         is_quick: whether the connection has nothing to do but to send the plan at once.
         request_line: what to show in the log when there is no head.
     """
 
-    __slots__ = ("head", "is_quick", "log_rest", "plan", "request_line")
+    __slots__ = ("head", "is_quick", "log_extend", "log_rest", "plan", "request_line")
 
     def __init__(self, head: RequestHead | None, plan: Plan) -> None:
         self.head = head
         self.plan = plan
-        self.log_rest: bytes | None = None
+        self.log_extend: Callable[[tuple[bytes, ...]], None] | None = None
+        self.log_rest = b""
         self.request_line = b""
         self.is_quick = plan.is_quick and head is not None and not head.has_content

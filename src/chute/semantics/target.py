@@ -124,6 +124,18 @@ def decode_path(path: bytes) -> bytes:
     # Looking for the number of a byte is memchr(3), seven times faster than for a bytes of one.
     if _PERCENT in path:
         path = _decode_escapes(path)
+    return normalise_path(path)
+
+
+def normalise_path(path: bytes) -> bytes:
+    """Merge the slashes of a decoded path, and remove its dot segments.
+
+    Args:
+        path: decoded, with a leading slash.
+
+    Raises:
+        PeerError: a NUL, or a `..` above the root.
+    """
     if _NUL in path:
         raise PeerError("NUL in the path")
     if b"//" in path or b"/." in path:

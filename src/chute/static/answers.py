@@ -15,8 +15,8 @@ from urllib.parse import unquote_to_bytes
 from chute.exchange import (
     Deferred,
     FieldLines,
+    Outcome,
     Rate,
-    Receiving,
     Request,
     Response,
     Resumption,
@@ -221,7 +221,7 @@ class Answers:
         def blocking_work() -> Resumption:
             sha_256 = blocking_hash(file)
 
-            def rest() -> Response | Deferred | Receiving:
+            def rest() -> Outcome:
                 file.release()
                 if sha_256 is not None:
                     self._hashes.remember(file, sha_256)
@@ -248,7 +248,7 @@ def _have_made(making: Making, again: Resumption) -> Deferred:
     def blocking_work() -> Resumption:
         making.blocking_make()
 
-        def rest() -> Response | Deferred | Receiving:
+        def rest() -> Outcome:
             making.finish()
             return again()
 

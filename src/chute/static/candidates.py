@@ -1,8 +1,9 @@
 """What is tried, in which order, when a path is asked for: nginx's try_files, and the fallback of a single-page app.
 
 A list such as `$uri $uri.html $uri/ /index.html =404` is read once. `$uri` stands for the path; what follows it is
-appended. `$uri/` is a folder, with its index page or its listing. `=404` is a status. Anything else is the name of one
-file beneath the root, for whatever was not found: the page of an app that finds its own way from the path.
+appended. `$uri/` is a folder, with its index page or its listing. `=404` is a status, `@name` a location that answers
+instead. Anything else is the name of one file beneath the root, for whatever was not found: the page of an app that
+finds its own way from the path.
 
 Such a page answers a navigation only: GET or HEAD, and either a path whose last part has no extension, or a client that
 asks for `text/html` by name. A script or an image that is missing stays missing; a page in its place is what makes
@@ -14,13 +15,17 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from chute.errors import ConfigError
 
-Kind = Literal["file", "folder", "fallback", "status"]
+Kind = Literal["file", "folder", "fallback", "status", "elsewhere"]
+
+LAST: Final = ("fallback", "status", "elsewhere")
+"""Kinds that answer everything that comes to them."""
 
 _STATUS = re.compile(r"=([1-5][0-9]{2})")
+_NAMED = re.compile(r"@[A-Za-z0-9_.-]+")
 _HTML = re.compile(rb"(?:^|[ \t,])text/html(?:[ \t;,]|$)", re.IGNORECASE)
 
 EXAMPLE = "for example '$uri $uri.html $uri/ /index.html'"
@@ -31,8 +36,9 @@ class Candidate(NamedTuple):
 
     Attributes:
         kind: `file`: the path with `suffix` behind it; `folder`: the folder of that name; `fallback`: one file, for
-            navigations; `status`: an answer without a file.
-        suffix: what is appended to the path, or the name of the fallback beneath the root, without a leading slash.
+            navigations; `status`: an answer without a file; `elsewhere`: a named location.
+        suffix: what is appended to the path; or the name of the fallback beneath the root, without a leading slash; or
+            that of the location, with its `@`.
         status: of the answer; 404 for all but `status`.
     """
 
@@ -52,7 +58,9 @@ def parse_candidates(items: Sequence[str]) -> tuple[Candidate, ...]:
     """
     candidates: list[Candidate] = []
     for item in items:
-        if candidates and candidates[-1].kind in ("fallback", "status"):
+        if not candidates and _NAMED.fullmatch(item):
+            raise ConfigError(f"{item!r} comes first, so nothing is tried", hint=EXAMPLE)
+        if candidates and candidates[-1].kind in LAST:
             raise ConfigError(
                 f"{item!r} is never tried: {items[len(candidates) - 1]!r} answers everything before it"
             )
@@ -64,6 +72,8 @@ def _parse(item: str) -> Candidate:
     status = _STATUS.fullmatch(item)
     if status is not None:
         return Candidate("status", status=int(status[1]))
+    if _NAMED.fullmatch(item) is not None:
+        return Candidate("elsewhere", item.encode())
     if item.startswith("$uri"):
         suffix = item.removeprefix("$uri")
         if suffix == "/":

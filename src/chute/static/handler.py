@@ -12,7 +12,16 @@ from collections.abc import Callable
 from functools import partial
 
 from chute.clock import Clock
-from chute.exchange import Deferred, Receiving, Request, Response, Resumption, Validity, failure
+from chute.exchange import (
+    Deferred,
+    Outcome,
+    Redispatch,
+    Request,
+    Response,
+    Resumption,
+    Validity,
+    failure,
+)
 from chute.files.ledger import Ledger
 from chute.files.open_files import Absent, Entry, OpenFile, OpenFiles
 from chute.files.resolve import Root
@@ -128,18 +137,18 @@ class StaticHandler:
         )
         self._uploads = make_uploads(options, self._root, ledger)
 
-    def handle(self, request: Request) -> Response | Deferred | Receiving:
+    def handle(self, request: Request) -> Outcome:
         """Answer one request (the handler contract of `exchange`)."""
         return self._answer(request, works_left=WORKS_MAX)
 
-    def _answer(self, request: Request, *, works_left: int) -> Response | Deferred | Receiving:
+    def _answer(self, request: Request, *, works_left: int) -> Outcome:
         """Answer, now or after some work, as long as `works_left`. A failure gets the site's own page."""
         response = self._handle(request, works_left=works_left)
         if isinstance(response, Response) and response.explanation is not None:
             return self._error_pages.on(request, response)
         return response
 
-    def _handle(self, request: Request, *, works_left: int) -> Response | Deferred | Receiving:
+    def _handle(self, request: Request, *, works_left: int) -> Outcome:
         if self._prefix != b"/":
             if not request.path.startswith(self._prefix):
                 return self._answer_outside(request)
@@ -162,7 +171,7 @@ class StaticHandler:
         found = self._try_each(Visit(request, works_left), name)
         return _answer_absent(found) if isinstance(found, Absent) else found
 
-    def _receive(self, request: Request) -> Response | Deferred | Receiving:
+    def _receive(self, request: Request) -> Outcome:
         """Answer what is neither GET nor HEAD."""
         is_asking = request.head.method == b"OPTIONS"
         if self._uploads is None:
@@ -201,7 +210,7 @@ class StaticHandler:
             return b"/" + HIDDEN_PREFIX in path  # what is on its way here is never served
         return not path.startswith(_WELL_KNOWN) or b"/." in path[1:]
 
-    def _try_each(self, visit: Visit, name: bytes) -> Response | Deferred | Absent:
+    def _try_each(self, visit: Visit, name: bytes) -> Response | Deferred | Redispatch | Absent:
         """Answer with the first candidate that is there, or say why none is."""
         names_folder = name.endswith(b"/") or not name
         accept = visit.request.head.field_value(b"accept")
@@ -218,16 +227,27 @@ class StaticHandler:
                     answer = self._try_fallback(visit, candidate.suffix)
                 case "status":
                     return failure(candidate.status, "There is no file with this name.")
+                case "elsewhere":
+                    return Redispatch(candidate.suffix, self._validity(visit.looked_at))
                 case _:
                     pass
             if answer not in (Absent.MISSING, Absent.DIRECTORY):
                 return answer
         return Absent.MISSING
 
-    def _is_folder(self, visit: Visit, name: bytes) -> bool:
+    def _look_up(self, visit: Visit, name: bytes) -> Entry:
+        """Look for `name`, and remember that the answer depends on what was found."""
         entry = self._files.look_up(name)
         visit.looked_at.append(entry)
-        return entry.found is Absent.DIRECTORY
+        trace = visit.request.trace
+        if trace is not None:
+            found = entry.found
+            what = found.name.lower() if isinstance(found, Absent) else f"{found.size} bytes"
+            trace(f"file /{name.decode('utf-8', 'backslashreplace')}: {what}")
+        return entry
+
+    def _is_folder(self, visit: Visit, name: bytes) -> bool:
+        return self._look_up(visit, name).found is Absent.DIRECTORY
 
     def _try_folder(self, visit: Visit, name: bytes) -> Response | Deferred | Absent:
         archive = _ARCHIVE.search(visit.request.query or b"")
@@ -241,9 +261,7 @@ class StaticHandler:
             answer = self._try_file(visit, name + index)
             if answer not in (Absent.MISSING, Absent.DIRECTORY):
                 return answer
-        entry = self._files.look_up(name)
-        visit.looked_at.append(entry)
-        folder = entry.found
+        folder = self._look_up(visit, name).found
         if folder is not Absent.DIRECTORY:
             return folder if isinstance(folder, Absent) else Absent.MISSING
         if self._folder_pages is not None:
@@ -269,8 +287,7 @@ class StaticHandler:
         return Deferred(blocking_work, lane)
 
     def _try_file(self, visit: Visit, name: bytes) -> Response | Deferred | Absent:
-        entry = self._files.look_up(name)
-        visit.looked_at.append(entry)
+        entry = self._look_up(visit, name)
         file = entry.found
         if not isinstance(file, OpenFile):
             return file

@@ -85,8 +85,7 @@ class Rules:
             ConfigError: a pattern or a field can never be meant.
         """
         self._rules = [
-            (compile_pattern(rule.pattern), *_checked_field(rule.name, rule.value))
-            for rule in rules
+            (compile_pattern(rule.pattern), *checked_field(rule.name, rule.value)) for rule in rules
         ]
 
     def fields_for(self, name: bytes, media_type: bytes) -> tuple[tuple[bytes, bytes], ...]:
@@ -193,11 +192,16 @@ def parse_field_rule(text: str) -> FieldRule:
         )
     compile_pattern(pattern)
     rule = FieldRule(pattern, name.strip(), value.strip())
-    _checked_field(rule.name, rule.value)
+    checked_field(rule.name, rule.value)
     return rule
 
 
-def _checked_field(name: str, value: str) -> tuple[bytes, bytes]:
+def checked_field(name: str, value: str) -> tuple[bytes, bytes]:
+    """Return a field as it is sent.
+
+    Raises:
+        ConfigError: it cannot be, or says how the message is made.
+    """
     if _TOKEN.fullmatch(name) is None:
         raise ConfigError(f"{name!r} is no field name")
     if name.lower() in _OURS:

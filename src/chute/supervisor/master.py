@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from chute.clock import monotonic_s
-from chute.compose import Shared
+from chute.compose.shared import Shared
 from chute.config.model import Config
 from chute.errors import ConfigError, MisuseError
 from chute.supervisor.sockets import Listening

@@ -14,6 +14,7 @@ import socket
 import stat
 
 from chute.config.bind import Bind, FdBind, TcpBind, UnixBind
+from chute.config.model import Listener
 from chute.engine.limits import LISTEN_BACKLOG
 from chute.errors import ConfigError
 
@@ -50,17 +51,18 @@ def _identity(path: str) -> tuple[int, int] | None:
     return (status.st_dev, status.st_ino)
 
 
-def open_listening(bind: Bind, workers: int) -> Listening:
-    """Open the sockets of `bind` for `workers` processes.
+def open_listening(listener: Listener, workers: int) -> Listening:
+    """Open the sockets of `listener` for `workers` processes.
 
     Raises:
         ConfigError: the address is in use, not ours, or not permitted.
     """
+    bind = listener.bind
     match bind:
         case TcpBind():
             return _open_tcp(bind, workers)
         case UnixBind():
-            return Listening(bind, [_open_unix(bind)] * workers)
+            return Listening(bind, [_open_unix(bind, listener.mode, listener.owner)] * workers)
         case FdBind():
             return Listening(bind, [_adopt(bind)] * workers)
 
@@ -122,7 +124,7 @@ def _bind_tcp(
     return sock
 
 
-def _open_unix(bind: UnixBind) -> socket.socket:
+def _open_unix(bind: UnixBind, mode: int | None, owner: tuple[int, int]) -> socket.socket:
     try:
         status = os.lstat(bind.path)
     except FileNotFoundError:
@@ -134,6 +136,11 @@ def _open_unix(bind: UnixBind) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.bind(bind.path)
+        # Before anybody is let in; connecting takes the permission to write (unix(7)).
+        if owner != (-1, -1):
+            os.chown(bind.path, *owner)
+        if mode is not None:
+            os.chmod(bind.path, mode)
         sock.listen(LISTEN_BACKLOG)
     except OSError as error:
         sock.close()

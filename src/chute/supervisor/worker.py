@@ -7,7 +7,8 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 
-from chute.compose import Composed, Shared
+from chute.compose.serving import Composed
+from chute.compose.shared import Shared
 from chute.config.model import Config
 
 

@@ -18,7 +18,7 @@ from chute.engine.service import Service
 from chute.engine.states import State
 from chute.engine.tally import Tally
 from chute.engine.timers import Timers
-from chute.exchange import Request, Response
+from chute.exchange import Ends, Request, Response
 from chute.streams import PEER_FINISHED, READABLE, WRITABLE
 from chute.transfer.read_ahead import ReadAhead
 from chute.transfer.source import FileSpan, SharedFile
@@ -59,7 +59,7 @@ class Bench:
         )  # type: ignore[arg-type]
         self.near, self.far = connected_pair()
         service = Service(self.answer, frozenset(), self.clock, limits, None, Tally())
-        self.connection = Connection(self.near, "peer", service, self.connections)
+        self.connection = Connection(self.near, Ends("peer"), service, self.connections)
 
     def answer(self, request: Request) -> Response:
         if request.path == b"/file":

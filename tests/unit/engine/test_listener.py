@@ -39,6 +39,9 @@ class ScriptedSocket:
     def settimeout(self, value: float | None) -> None:
         self.timeout = value
 
+    def getsockname(self) -> object:
+        return ("127.0.0.1", 80) if self.family == socket.AF_INET else b"/run/chute.sock"
+
     def accept(self) -> tuple[object, object]:
         self.accepts += 1
         if not self.queue:
@@ -110,7 +113,7 @@ class Started:
         service = SimpleNamespace(
             clock=SimpleNamespace(now_s=0.0),
             limits=Limits(),
-            access_log=SimpleNamespace(format=CombinedFormat()),
+            noting=SimpleNamespace(peer=CombinedFormat().peer),
         )
         bridge = SimpleNamespace(poller=self.poller)
         self.connections = Connections(

@@ -9,13 +9,15 @@ import pytest
 
 from chute.clock import Clock
 from chute.engine.limits import RECEIVE_BYTES, Limits
+from chute.engine.noting import NO_TIME_S
 from chute.engine.pending import Pending
-from chute.engine.service import NO_TIME_S, REQUEST_LINE_LOGGED_MAX, Service
+from chute.engine.service import REQUEST_LINE_LOGGED_MAX, Service
 from chute.engine.taking import Taking
 from chute.engine.tally import Tally
 from chute.errors import PeerError
-from chute.exchange import Deferred, Receiving, Request, Response, failure
+from chute.exchange import NOWHERE, Deferred, Ends, Receiving, Request, Response, failure
 from chute.middleware.access_log import AccessLog, CombinedFormat
+from chute.middleware.journal import Entry, SiteJournal
 from chute.plan.plan import KnownHead
 
 HEAD = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -74,7 +76,9 @@ def service_of(
     access_log: AccessLog | None = None,
     limits: Limits | None = None,
 ) -> Service:
-    return Service(handler, depends_on, SetClock(), limits or Limits(), access_log, Tally())
+    clock = SetClock()
+    journal = None if access_log is None else SiteJournal([Entry(access_log)], clock)
+    return Service(handler, depends_on, clock, limits or Limits(), journal, Tally())
 
 
 def payload(service: Service, known: KnownHead) -> bytes:
@@ -84,12 +88,12 @@ def payload(service: Service, known: KnownHead) -> bytes:
 
 def find(service: Service, raw_head: bytes) -> KnownHead:
     """What a connection does with a whole head."""
-    return service.recall(raw_head) or service.answer(raw_head)
+    return service.recall(raw_head) or service.answer(raw_head, NOWHERE)
 
 
 def test_answer_has_head_and_content_in_one():
     service = service_of(CountingHandler())
-    answer = payload(service, service.answer(HEAD))
+    answer = payload(service, service.answer(HEAD, NOWHERE))
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"\r\nDate: Mon, 23 Nov 2026 05:45:28 GMT\r\n" in answer
     assert b"\r\nContent-Length: 8\r\n" in answer
@@ -190,17 +194,17 @@ def test_new_rules_forget_every_answer():
 )
 def test_only_one_whole_head_takes_the_short_way(data: bytes):
     handler = CountingHandler()
-    assert service_of(handler).look_at(data) is None
+    assert service_of(handler).look_at(data, NOWHERE) is None
     assert handler.requests == []
 
 
 def test_short_way_gives_an_answer_of_this_second():
     service = service_of(CountingHandler(Promise()))
-    known = service.look_at(HEAD)
+    known = service.look_at(HEAD, NOWHERE)
     assert known is not None
     assert known.plan.second == service.clock.second
     service.clock.second += 1
-    known = service.look_at(HEAD)
+    known = service.look_at(HEAD, NOWHERE)
     assert known is not None
     assert b"05:45:29 GMT" in known.plan.payload
 
@@ -211,7 +215,7 @@ def test_fault_of_the_handler_is_a_500_and_logged(caplog: pytest.LogCaptureFixtu
 
     service = service_of(fail)
     with caplog.at_level(logging.ERROR):
-        known = service.answer(HEAD)
+        known = service.answer(HEAD, NOWHERE)
     assert known.plan.status == 500
     assert known.plan.keeps_alive
     assert "a fault of our own" in caplog.text
@@ -223,7 +227,7 @@ def test_peer_error_of_the_handler_is_answered_and_ends_the_connection():
         raise PeerError("that is too much", status_hint=429)
 
     service = service_of(refuse)
-    known = service.answer(HEAD)
+    known = service.answer(HEAD, NOWHERE)
     assert (known.plan.status, known.plan.keeps_alive) == (429, False)
     assert b"That is too much." in payload(service, known)
 
@@ -231,7 +235,7 @@ def test_peer_error_of_the_handler_is_answered_and_ends_the_connection():
 def test_nonsense_is_refused_without_asking_the_handler():
     handler = CountingHandler()
     service = service_of(handler)
-    known = service.answer(b"NONSENSE\r\n\r\n")
+    known = service.answer(b"NONSENSE\r\n\r\n", NOWHERE)
     assert (known.head, known.plan.status, known.plan.keeps_alive) == (None, 400, False)
     assert not known.is_quick
     assert handler.requests == []
@@ -248,8 +252,8 @@ def test_content_that_nobody_wants_is_refused_beyond_the_limit():
     handler = CountingHandler()
     service = service_of(handler, limits=Limits(content_bytes_max=10))
     post = b"POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n"
-    assert service.answer(post % 10).plan.status == 200
-    known = service.answer(post % 11)
+    assert service.answer(post % 10, NOWHERE).plan.status == 200
+    known = service.answer(post % 11, NOWHERE)
     assert (known.plan.status, known.plan.keeps_alive) == (413, False)
 
 
@@ -257,7 +261,7 @@ def test_failure_with_content_beyond_the_limit_is_told_and_ends_the_connection()
     service = service_of(
         lambda request: failure(401, "Who are you?"), limits=Limits(content_bytes_max=10)
     )
-    known = service.answer(b"PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\n")
+    known = service.answer(b"PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\n", NOWHERE)
     assert (known.plan.status, known.plan.keeps_alive) == (401, False)
 
 
@@ -270,7 +274,7 @@ def test_work_before_the_answer_may_lead_to_content_beyond_the_limit(count: int)
         limits=Limits(content_bytes_max=1),
     )
     raw_head = b"PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % count
-    pending = service.answer(raw_head)
+    pending = service.answer(raw_head, NOWHERE)
     assert isinstance(pending, Pending)
     answer = service.complete(pending, pending.blocking_work())
     if count == 10:
@@ -298,7 +302,7 @@ def test_request_with_content_is_never_remembered():
 )
 def test_targets_that_are_no_resource_are_answered_here(head: bytes, status: int):
     handler = CountingHandler()
-    assert service_of(handler).answer(head).plan.status == status
+    assert service_of(handler).answer(head, NOWHERE).plan.status == status
     assert handler.requests == []
 
 
@@ -314,7 +318,7 @@ def test_handler_sees_a_decoded_path(
     line: bytes, path: bytes, query: bytes | None, authority: bytes
 ):
     handler = CountingHandler()
-    service_of(handler).answer(line + b"\r\nHost: h\r\n\r\n")
+    service_of(handler).answer(line + b"\r\nHost: h\r\n\r\n", NOWHERE)
     (request,) = handler.requests
     assert (request.path, request.query, request.authority) == (path, query, authority)
 
@@ -322,39 +326,43 @@ def test_handler_sees_a_decoded_path(
 def note(
     service: Service, known: KnownHead, *, took_s: float = 0.0, is_complete: bool = True
 ) -> None:
-    from chute.engine import service as service_module
+    from chute.engine import noting
 
-    started_s = service_module.monotonic_s() - took_s
+    ends = Ends("peer")
+    peer = service.noting.peer(ends)
+    started_s = noting.monotonic_s() - took_s
     sent = known.plan.total_bytes
-    service.note(b"peer - - [", known, started_s, sent, b"buffer", is_complete=is_complete)
+    service.noting.note(ends, peer, known, started_s, sent, b"buffer", is_complete=is_complete)
 
 
 def test_log_line_of_a_usual_answer_is_made_once(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("chute.engine.service.monotonic_s", lambda: 100.0)
+    monkeypatch.setattr("chute.engine.noting.monotonic_s", lambda: 100.0)
     file = ListedFile()
-    service = service_of(CountingHandler(), access_log=AccessLog(CombinedFormat(), file))
-    known = service.answer(HEAD)
+    log = AccessLog(CombinedFormat(), file)
+    service = service_of(CountingHandler(), access_log=log)
+    known = service.answer(HEAD, NOWHERE)
     service.render(known.plan)
     note(service, known)
     first = known.log_rest
     note(service, known)
     assert known.log_rest is first
-    service.access_log.flush()
+    log.flush()
     line = b'peer - - [23/Nov/2026:05:45:28 +0000] "GET /a HTTP/1.1" 200 8 "-" "-" 0.000 buffer complete'
     assert file.lines == [line, line]
 
 
 def test_log_line_of_an_unusual_answer_is_its_own(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("chute.engine.service.monotonic_s", lambda: 100.0)
+    monkeypatch.setattr("chute.engine.noting.monotonic_s", lambda: 100.0)
     file = ListedFile()
-    service = service_of(CountingHandler(), access_log=AccessLog(CombinedFormat(), file))
-    known = service.answer(HEAD)
+    log = AccessLog(CombinedFormat(), file)
+    service = service_of(CountingHandler(), access_log=log)
+    known = service.answer(HEAD, NOWHERE)
     service.render(known.plan)
     note(service, known, took_s=2.0)
     note(service, known, is_complete=False)
-    assert known.log_rest is None
+    assert known.log_extend is None
     note(service, known, took_s=NO_TIME_S / 2)
-    service.access_log.flush()
+    log.flush()
     assert [line.split()[-3:] for line in file.lines] == [
         [b"2.000", b"buffer", b"complete"],
         [b"0.000", b"buffer", b"aborted"],
@@ -363,19 +371,20 @@ def test_log_line_of_an_unusual_answer_is_its_own(monkeypatch: pytest.MonkeyPatc
 
 
 def test_log_line_carries_the_time_of_its_end(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("chute.engine.service.monotonic_s", lambda: 100.0)
+    monkeypatch.setattr("chute.engine.noting.monotonic_s", lambda: 100.0)
     file = ListedFile()
-    service = service_of(CountingHandler(), access_log=AccessLog(CombinedFormat(), file))
-    known = service.answer(HEAD)
+    log = AccessLog(CombinedFormat(), file)
+    service = service_of(CountingHandler(), access_log=log)
+    known = service.answer(HEAD, NOWHERE)
     service.render(known.plan)
     service.clock.second += 60
     note(service, known)
-    service.access_log.flush()
+    log.flush()
     assert b"[23/Nov/2026:05:46:28 +0000]" in file.lines[0]
 
 
 def test_without_a_log_nothing_is_kept_for_it():
     service = service_of(CountingHandler())
-    known = service.answer(HEAD)
+    known = service.answer(HEAD, NOWHERE)
     service.render(known.plan)
     note(service, known)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chute.exchange import Answered, Ends, LineFormat
 from chute.middleware import access_log
-from chute.middleware.access_log import AccessLog, Answered, CombinedFormat, Format, JsonFormat
+from chute.middleware.access_log import AccessLog, AccessLogs, CombinedFormat, JsonFormat
 from chute.semantics.messages import RequestHead
 
 SECOND = 1_795_412_728
@@ -34,8 +35,8 @@ def unparsed(request_line: bytes) -> Answered:
     return Answered(None, request_line, 400, 10, 0.0, b"buffer", is_complete=True)
 
 
-def line_of(line_format: Format, what: Answered, peer: str = "127.0.0.1") -> bytes:
-    return line_format.peer(peer) + line_format.moment(SECOND) + line_format.rest(what)
+def line_of(line_format: LineFormat, what: Answered, peer: str = "127.0.0.1") -> bytes:
+    return line_format.peer(Ends(peer)) + line_format.moment(SECOND) + line_format.rest(what)
 
 
 def test_combined_line_is_what_log_tools_know():
@@ -195,7 +196,18 @@ def test_close_writes_what_is_pending_first():
     assert (file.writes, file.is_closed) == ([b"last\n"], True)
 
 
-def test_turn_makes_the_time_of_a_new_second():
-    log = log_to(ListedFile())
-    log.turn(SECOND)
-    assert (log.second, log.moment) == (SECOND, b'23/Nov/2026:05:45:28 +0000] "')
+def test_logs_are_flushed_in_turns_and_all_of_them_every_second(monkeypatch: pytest.MonkeyPatch):
+    """With a thousand of them, a batch of events cannot look at each."""
+    monkeypatch.setattr(access_log, "PARTS_MAX", 1)
+    monkeypatch.setattr(access_log, "FLUSHED_PER_BATCH", 2)
+    logs = AccessLogs()
+    files = [ListedFile() for _ in range(5)]
+    for file in files:
+        logs.add(log_to(file)).extend((b"line\n",))
+    logs.flush_if_due()
+    assert sum(len(file.writes) for file in files) == 2
+    logs.flush_if_due()
+    logs.flush_if_due()
+    assert sum(len(file.writes) for file in files) == 5
+    logs.close()
+    assert all(file.is_closed for file in files)

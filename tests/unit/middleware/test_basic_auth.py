@@ -14,7 +14,7 @@ from chute.engine.pending import Pending
 from chute.engine.service import Service
 from chute.engine.tally import Tally
 from chute.errors import ConfigError
-from chute.exchange import Deferred, FieldLines, Request, Response
+from chute.exchange import NOWHERE, Deferred, FieldLines, Request, Response
 from chute.middleware import basic_auth
 from chute.middleware.basic_auth import (
     AUTHORIZATION_BYTES_MAX,
@@ -264,7 +264,7 @@ def test_prepared_answer_is_found_only_with_the_credential_that_was_verified(aut
     def status(authorization: bytes | None, another: bytes = b"") -> int:
         field = b"" if authorization is None else b"Authorization: %b\r\n" % authorization
         raw_head = b"GET / HTTP/1.1\r\nHost: h\r\n" + field + another + b"\r\n"
-        known = service.recall(raw_head) or service.answer(raw_head)
+        known = service.recall(raw_head) or service.answer(raw_head, NOWHERE)
         while isinstance(known, Pending):
             known = service.complete(known, known.blocking_work())
         assert isinstance(known, KnownHead)

@@ -1,0 +1,35 @@
+"""`chute run`: serve what a configuration says."""
+
+from __future__ import annotations
+
+import logging
+
+import click
+
+from chute.cli.config_options import config_option, read_config, read_nginx
+from chute.cli.options import option
+from chute.cli.running import run_config
+from chute.cli.warnings import warn_of_traps
+
+
+@click.command(short_help="Run a configuration.")
+@config_option
+@option(
+    "--nginx",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Translate this nginx.conf, and run that.",
+)
+@option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="What the error log on standard error tells.",
+)
+def run(config: str, *, nginx: str | None, log_level: str) -> None:
+    """Serve what FILE (chute.toml) says."""
+    logging.getLogger().setLevel(log_level.upper())
+    read = read_config(config) if nginx is None else read_nginx(nginx)
+    warn_of_traps(read, config if nginx is None else nginx)
+    run_config(read)

@@ -1,0 +1,1 @@
+"""The only place that knows all parts: a configuration becomes a running server."""
