@@ -20,7 +20,7 @@ PACKAGE = REPOSITORY / "src" / "chute"
 
 # From low to high. A room imports rooms of lower rows only: never its own row, never a higher one.
 ROWS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "clock", "streams"}),
+    frozenset({"errors", "clock", "collection", "streams"}),
     frozenset({"transfer", "semantics"}),
     frozenset({"http1", "exchange"}),
     frozenset({"files", "variables"}),

@@ -21,7 +21,14 @@ LEVELS = {
     "location": "http {{ server {{ listen 80 default_server; root /srv; location /x/ {{ {} }} }} }}",
 }
 
-OF_NGINX = {"hidden": True, "links": "follow", "sidecars": False, "compress": False, "charset": ""}
+OF_NGINX = {
+    "hidden": True,
+    "links": "follow",
+    "sidecars": False,
+    "compress": False,
+    "charset": "",
+    "cache": {"*": "off"},
+}
 
 
 def translate_text(folder: Path, text: str) -> tuple[Table, Translation]:

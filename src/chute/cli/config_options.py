@@ -23,6 +23,7 @@ def config_option(command: Command) -> Command:
     """Declare `--config` on `command`, which hands it to `read_config`."""
     declare = option(
         "--config",
+        "-c",
         type=click.Path(dir_okay=False),
         default=DEFAULT_FILE,
         show_default=True,

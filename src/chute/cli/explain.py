@@ -79,6 +79,8 @@ def explain(words: Sequence[str], *, fields: Sequence[str], config: str, nginx: 
     listener = _listener_for(read, asked)
     click.echo(f"{asked.method} {asked.url}")
     _tell(f"listener {listener.name} at {listener.bind}")
+    if len(read.sites) == 1 and not read.sites[0].locations:
+        _tell("one site without locations answers for every host and path")
     shared = Shared(read)
     generation = Generation(read, Clock(), shared)
     try:

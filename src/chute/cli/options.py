@@ -18,11 +18,11 @@ SECONDS_MAX = 31_536_000.0
 """A year."""
 
 
-def option(name: str, **attributes: Any) -> Callable[[Command], Command]:  # noqa: ANN401 - click's own
-    """Declare `--name`, which can also be set as the environment variable `CHUTE_NAME`."""
+def option(name: str, *others: str, **attributes: Any) -> Callable[[Command], Command]:  # noqa: ANN401 - click's own
+    """Declare `--name`, which can also be set as the environment variable `CHUTE_NAME`; `others` are short for it."""
     first_name = name.partition("/")[0]
     variable = "CHUTE_" + first_name.removeprefix("--").replace("-", "_").upper()
-    return click.option(name, envvar=variable, show_envvar=True, **attributes)
+    return click.option(name, *others, envvar=variable, show_envvar=True, **attributes)
 
 
 def seconds_option(

@@ -1,30 +1,25 @@
-"""Numbers of bytes as people write them: `512`, `64K`, `10M`, `2G`."""
+"""Numbers of bytes on the command line, in the notation of the configuration."""
 
 from __future__ import annotations
 
-import re
-
 import click
 
-_SIZE = re.compile(r"(\d{1,15})([KMGT]?)(?:i?B)?", re.IGNORECASE)
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+from chute.config.units import parse_size, show_size
+from chute.errors import ConfigError
 
 
 def size(text: str) -> int:
-    """Return the bytes that `text` stands for; K, M, G and T are powers of 1024, as everywhere on a command line.
+    """Return the bytes that `text` stands for.
 
     Raises:
         BadParameter: it stands for none.
     """
-    match = _SIZE.fullmatch(str(text).strip())
-    if match is None:
-        raise click.BadParameter(f"{text!r} is no size; write for example 512, 64K, 10M or 2G")
-    return int(match[1]) * _UNITS[match[2].upper()]
+    try:
+        return parse_size(str(text))
+    except ConfigError as error:
+        raise click.BadParameter(f"{error}; {error.hint}") from error
 
 
 def shown(count: int) -> str:
-    """Return `count` bytes as an option would be given, where that is exact."""
-    for unit in ("T", "G", "M", "K"):
-        if count and count % _UNITS[unit] == 0:
-            return f"{count // _UNITS[unit]}{unit}"
-    return str(count)
+    """Return `count` bytes as an option would be given."""
+    return show_size(count).replace(" ", "").removesuffix("iB")

@@ -16,6 +16,7 @@ from chute.errors import ConfigError
 from chute.exchange import Handler, Outcome, Request, failure
 from chute.static.handler import StaticHandler
 from chute.static.options import StaticOptions
+from chute.variables.names import Names
 
 logger = logging.getLogger("chute")
 
@@ -45,13 +46,15 @@ class _Folder:
 class Folders:
     """Every folder that is served."""
 
-    def __init__(self, clock: Clock, shared: Shared) -> None:
+    def __init__(self, clock: Clock, shared: Shared, names: Names) -> None:
         """Serve none yet.
 
         Args:
             clock: the engine's clock.
             shared: what the workers share.
+            names: what variables there are.
         """
+        self._names = names
         self._clock = clock
         self._shared = shared
         self._handlers: dict[StaticOptions, Handler] = {}
@@ -78,7 +81,8 @@ class Folders:
         Raises:
             ConfigError: it cannot be opened.
         """
-        static = StaticHandler(options, self._clock, self._shared.ledger_of(options))
+        ledger = self._shared.ledger_of(options)
+        static = StaticHandler(options, self._clock, ledger, self._names)
         self._opened.append(static)
         return static
 

@@ -6,10 +6,11 @@ import logging
 import socket
 from collections.abc import Sequence
 
+from chute import collection
 from chute.clock import Clock
 from chute.compose.folders import Folders
 from chute.compose.shared import Shared
-from chute.compose.sites import Built, SitesBuilder
+from chute.compose.sites import Built, SitesBuilder, announced_names
 from chute.config.model import Config
 from chute.engine.server import Server
 from chute.engine.service import Service
@@ -39,13 +40,15 @@ class Generation:
         Raises:
             ConfigError: a folder or a log cannot be opened.
         """
-        self.folders = Folders(clock, shared)
+        names = announced_names(config)
+        self.folders = Folders(clock, shared, names)
         self.logs = AccessLogs()
         self.built: list[Built] = []
         try:
-            builder = SitesBuilder(config, clock, self.folders, self.logs)
-            for listener in config.listeners:
-                self.built.append(builder.build(listener.name))
+            with collection.paused():
+                builder = SitesBuilder(config, names, clock, self.folders, self.logs)
+                for listener in config.listeners:
+                    self.built.append(builder.build(listener.name))
         except BaseException:
             self.close()
             raise

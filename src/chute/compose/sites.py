@@ -65,11 +65,14 @@ class Built(NamedTuple):
 class SitesBuilder:
     """Builds what answers for each listener of one configuration."""
 
-    def __init__(self, config: Config, clock: Clock, folders: Folders, logs: AccessLogs) -> None:
+    def __init__(
+        self, config: Config, names: Names, clock: Clock, folders: Folders, logs: AccessLogs
+    ) -> None:
         """Build for `config`.
 
         Args:
             config: the configuration.
+            names: its variables; see `announced_names`.
             clock: the engine's clock.
             folders: opens what is served.
             logs: takes over the logs that are opened.
@@ -78,7 +81,7 @@ class SitesBuilder:
         self._clock = clock
         self._folders = folders
         self._logs = logs
-        self._names = announced_names(config)
+        self._names = names
         self._formats: dict[str, LineFormat] = {COMBINED: CombinedFormat(), JSON: JsonFormat()}
         for each in config.log_formats:
             self._formats[each.name] = TemplateFormat(each.template, self._names, each.escape)

@@ -173,7 +173,8 @@ class Actions:
         def complain(beneath: Path, error: ConfigError) -> None:
             self._complaints.add((*path, "files", *beneath), str(error), error.hint)
 
-        options = to_options(scope.files or NO_FILES, folder, complain, prefix=prefix, only=only)
+        files = scope.files or NO_FILES
+        options = to_options(files, folder, complain, names=self._names, prefix=prefix, only=only)
         if options.uploads is not None and only is not None:
             what = "one file takes no uploads"
             self._complaints.add((*path, "files", "upload"), what, "name a folder")

@@ -45,8 +45,9 @@ class FilesTable(Table, frozen=True, kw_only=True):
 
     Attributes:
         index: names tried, in this order, for a folder.
-        try_files: what is tried for a path, in this order: `"$uri"`, `"$uri.html"`, `"$uri/"`, the name of a file
-            beneath the root for navigations, `"@name"` for a location, `"=404"` for a status.
+        try_files: what is tried for a path, in this order: `"$uri"`, `"$uri.html"`, `"$uri/"`, another path beneath the
+            root with variables in it, the name of a file beneath the root for navigations, `"@name"` for a location,
+            `"=404"` for a status.
         spa: whether navigations to unknown paths are answered with `/index.html`: a single-page app.
         listing: whether a folder without an index page shows what is in it.
         archives: whether a folder can be had as one `.zip` or `.tar`.

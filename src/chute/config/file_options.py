@@ -14,6 +14,7 @@ from chute.static.codecs import CODINGS, LEVELS
 from chute.static.media_types import MediaTypes, parse_media_type_override
 from chute.static.options import StaticOptions, UploadOptions
 from chute.static.rules import CACHE_CONTROL, FieldRule, Rules, parse_cache_rule
+from chute.variables.names import Names
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,7 +29,13 @@ _UPLOADS = UploadOptions()
 
 
 def to_options(
-    table: FilesTable, root: str, complain: Complain, *, prefix: str = "/", only: str | None = None
+    table: FilesTable,
+    root: str,
+    complain: Complain,
+    *,
+    names: Names | None = None,
+    prefix: str = "/",
+    only: str | None = None,
 ) -> StaticOptions:
     """Return how files are served.
 
@@ -36,6 +43,7 @@ def to_options(
         table: what is said about it.
         root: the folder.
         complain: told of each problem, with its path beneath the table.
+        names: what variables there are; those that every request has when left out.
         prefix: the path beneath which the folder answers.
         only: the one name that is served, or None.
     """
@@ -48,7 +56,7 @@ def to_options(
         quantity = getattr(table, key)
         if quantity is not None:
             given[attribute] = quantity.value
-    checking = _Checking(table, complain)
+    checking = _Checking(table, complain, names)
     given.update(checking.checked())
     return StaticOptions(root=root, only=only, prefix=prefix, **given)
 
@@ -82,8 +90,9 @@ _KINDS = {"limit_rate": Rate, "valid": Duration}
 class _Checking:
     """Reads the keys that have to be understood."""
 
-    def __init__(self, table: FilesTable, complain: Complain) -> None:
+    def __init__(self, table: FilesTable, complain: Complain, names: Names | None) -> None:
         self._table = table
+        self._names = names
         self._complain = complain
 
     def checked(self) -> dict[str, Any]:
@@ -91,7 +100,7 @@ class _Checking:
         given: dict[str, Any] = {}
         self._check_index(table.index or ())
         if table.try_files is not None:
-            self._try(("try_files",), parse_candidates, table.try_files)
+            self._try(("try_files",), parse_candidates, table.try_files, self._names)
             given["try_files"] = table.try_files
         elif table.spa:
             given["try_files"] = SPA

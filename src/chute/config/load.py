@@ -89,7 +89,7 @@ class Loader:
                 Located(file, line, "", f"this is no TOML: {reason[:1].lower()}{reason[1:]}")
             )
             return
-        expanded, unset = expand(written, self._environ)
+        expanded, unset = expand(written, self._environ) if "${" in text else (written, [])
         document, wrong = decode(expanded)
         source = Source(file, text, document or Document())
         for path, what in unset:

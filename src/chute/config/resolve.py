@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 
+from chute import collection
 from chute.config.bind import TcpBind, UnixBind, parse_bind
 from chute.config.document import (
     ListenerTable,
@@ -61,16 +62,18 @@ def load_config(file: str, environ: Mapping[str, str], *, cores: int = 1) -> Con
         InvalidConfig: something is wrong with it; says all of it.
         ConfigError: it cannot be read.
     """
-    loader = Loader(environ)
-    loader.read(file)
-    return resolve(loader, cores=cores)
+    with collection.paused():
+        loader = Loader(environ)
+        loader.read(file)
+        return resolve(loader, cores=cores)
 
 
 def load_text(file: str, text: str, environ: Mapping[str, str], *, cores: int = 1) -> Config:
     """As `load_config`, for a `text` that is shown as `file`, whose folder relative paths are relative to."""
-    loader = Loader(environ)
-    loader.take(file, text)
-    return resolve(loader, cores=cores)
+    with collection.paused():
+        loader = Loader(environ)
+        loader.take(file, text)
+        return resolve(loader, cores=cores)
 
 
 def resolve(loader: Loader, *, cores: int) -> Config:

@@ -1,8 +1,8 @@
 """Writing TOML for people: what is read first comes first, and lines stay short.
 
-Only what a configuration consists of: tables, arrays, text, numbers and booleans; dates have no place in one. Within a
-table the order is kept, except that what has a header comes after what has none, as TOML wants it. A table of few values
-that needs no comments within stands on one line, like an array that fits.
+Only what a configuration consists of: tables, arrays, text, numbers and booleans; dates have no place in one. Within
+a table the order is kept, except that what has a header comes after what has none, as TOML wants it. A table of few
+values that needs no comments within stands on one line, like an array that fits.
 """
 
 from __future__ import annotations

@@ -27,8 +27,9 @@ _SECONDS: Final = {
     "d": Decimal(86_400),
     "w": Decimal(604_800),
 }
-# More digits than any bound has, and few enough to calculate with exactly.
-_DIGITS = r"[0-9]{1,20}(?:\.[0-9]{1,20})?"
+# More digits than any bound and the smallest float have, and few enough to calculate with exactly.
+_DIGITS = r"[0-9]{1,20}(?:\.[0-9]{1,400})?"
+_EXACT: Final = 450
 _PART = re.compile(rf"\s*({_DIGITS})\s*(ms|[smhdw])")
 _NUMBER = re.compile(_DIGITS)
 _SIZE = re.compile(rf"({_DIGITS})\s*([KMGTkmgt]?)(i?B)?")
@@ -82,7 +83,7 @@ def _bytes(text: str) -> int | None:
     if match is None or (match[3] == "iB" and not match[2]):
         return None
     unit = 1000 if match[3] == "B" else 1024
-    with localcontext(prec=60):
+    with localcontext(prec=_EXACT):
         size = Decimal(match[1]) * unit ** _POWERS[match[2].upper()]
         return int(size) if size == size.to_integral_value() else None
 

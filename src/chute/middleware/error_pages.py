@@ -51,7 +51,9 @@ def with_page(response: Response, accept: bytes | None) -> Response:
     content = _render(chosen, response.status, explanation)
     content_type = chosen + b"; charset=utf-8" if chosen.startswith(b"text/") else chosen
     fields = [(b"Content-Type", content_type), *response.fields]
-    return Response(response.status, fields, (content,), validity=response.validity)
+    page = Response(response.status, fields, (content,), validity=response.validity)
+    page.is_particular = response.is_particular
+    return page
 
 
 def _render(media_type: bytes, status: int, explanation: str) -> bytes:

@@ -139,6 +139,25 @@ class Hosts(Generic[T]):
                 assert pattern is not None, "a regular expression is compiled by the caller"
                 self._patterns.append((pattern, value))
 
+    def how(self, authority: bytes) -> str:
+        """Return in words what the host in `authority` is chosen by."""
+        host = host_of(authority)
+        if host in self._exact:
+            return "exactly this name"
+        labels = host.split(b".")
+        for at in range(1, len(labels)):
+            suffix = b".".join(labels[at:])
+            if suffix in self._suffixes:
+                return f"*.{suffix.decode()}, the longest suffix"
+        for at in range(len(labels) - 1, 0, -1):
+            prefix = b".".join(labels[:at])
+            if prefix in self._prefixes:
+                return f"{prefix.decode()}.*, the longest prefix"
+        for pattern, _ in self._patterns:
+            if pattern.search(host):
+                return f"~{pattern.pattern.decode()}, the first regular expression that matches"
+        return "no site has this name, and this is the default"
+
     def find(self, authority: bytes) -> tuple[T, re.Match[bytes] | None]:
         """Return what the host in `authority` leads to, and the match of the regular expression that led there.
 

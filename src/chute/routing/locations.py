@@ -16,6 +16,7 @@ path: the number of steps is the depth of nesting and not the number of prefixes
 
 from __future__ import annotations
 
+import functools
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
@@ -71,6 +72,7 @@ class Match(NamedTuple):
         return f"{self.kind.value} {self.text}"
 
 
+@functools.lru_cache(maxsize=4096)
 def parse_match(text: str) -> Match:
     """Read what a location is for, in nginx's notation.
 

@@ -127,7 +127,7 @@ def _applies(step: Step, request: Request) -> bool:
 
 def _change_path(step: Step, request: Request) -> None:
     assert step.path is not None
-    query = None if step.query is None else step.query.render(request)
+    query = None if step.query is None else step.query.render(request)[1:]
     path = step.path.render(request)
     # A value that was never a path (an argument, a field) may climb, or bring slashes of its own.
     request.path = request.subpath = normalise_path(b"/" + path.lstrip(b"/"))
@@ -169,10 +169,14 @@ def compile_step(options: RewriteOptions, names: Names) -> Step:
     path, mark, query = options.to.partition("?")
     return step._replace(
         path=Template(path, names, purpose=Purpose.PATH),
-        query=Template(query, names, purpose=Purpose.URL) if query.rstrip("?") else None,
+        query=_query_template(query.removesuffix("?"), names),
         keeps_query=not (mark and options.to.endswith("?")),
         then=options.then,
     )
+
+
+def _query_template(query: str, names: Names) -> Template | None:
+    return Template("?" + query, names, purpose=Purpose.URL) if query else None
 
 
 def _redirect(options: RewriteOptions, to: str, names: Names) -> Handler:

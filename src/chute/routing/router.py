@@ -152,7 +152,8 @@ class Router:
         if match is not None:
             remember_captures(request, match)
         if request.trace is not None:
-            request.trace(f"site {site.name.decode() or '(without a name)'}")
+            name = site.name.decode() or "without a name"
+            request.trace(f"site {name}: {self._hosts.how(request.authority)}")
         return _enter_site(Way(request, site))
 
 
@@ -173,6 +174,8 @@ def _find(way: Way) -> Location:
     request = way.request
     found = way.site.locations.find(request.path, request, request.trace)
     if found is None:
+        if request.trace is not None:
+            request.trace("no location is for this path: what the site itself says holds")
         return way.site.rest
     if found.match is not None:
         remember_captures(request, found.match)
@@ -291,6 +294,8 @@ def _redispatch(way: Way, location: Location, target: bytes) -> Outcome:
     if not _may_go_on(way, location):
         return _finish(way, location, _looped())
     if target.startswith(b"@"):
+        if request.trace is not None:
+            request.trace(f"location {target.decode()}")
         return _enter_location(way, way.site.named.get(target, way.site.rest))
     path, mark, query = target.partition(b"?")
     request.path = normalise_path(b"/" + path.lstrip(b"/"))

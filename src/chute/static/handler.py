@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 
 from chute.clock import Clock
+from chute.errors import PeerError
 from chute.exchange import (
     Deferred,
     Outcome,
@@ -26,10 +27,10 @@ from chute.files.ledger import Ledger
 from chute.files.open_files import Absent, Entry, OpenFile, OpenFiles
 from chute.files.resolve import Root
 from chute.files.writing import HIDDEN_PREFIX
-from chute.semantics.target import encode_path
+from chute.semantics.target import encode_path, normalise_path
 from chute.static.answers import Found
 from chute.static.archive import ARCHIVES_LANE, Archives
-from chute.static.candidates import is_navigation, parse_candidates
+from chute.static.candidates import Candidate, is_navigation, parse_candidates
 from chute.static.error_pages import ErrorPages
 from chute.static.folder import LANE, FolderPages
 from chute.static.media_types import MediaTypes
@@ -37,6 +38,7 @@ from chute.static.options import StaticOptions
 from chute.static.setup import checked_prefix, make_answers, make_rate, make_uploads
 from chute.static.uploads import FILE_METHODS, FOLDER_METHODS
 from chute.transfer.method import Devices
+from chute.variables.names import Names
 
 READING = b"GET, HEAD, OPTIONS"
 
@@ -88,13 +90,20 @@ class Visit:
 class StaticHandler:
     """Answers GET, HEAD and OPTIONS from the files beneath one root."""
 
-    def __init__(self, options: StaticOptions, clock: Clock, ledger: Ledger | None = None) -> None:
+    def __init__(
+        self,
+        options: StaticOptions,
+        clock: Clock,
+        ledger: Ledger | None = None,
+        names: Names | None = None,
+    ) -> None:
         """Open the root that `options` name.
 
         Args:
             options: what to serve, and how.
             clock: the engine's clock.
             ledger: what uploads share with those of other workers; needed where `options` allow them.
+            names: what variables there are; those that every request has when left out.
 
         Raises:
             ConfigError: the folder cannot be opened, or what is to be tried means nothing.
@@ -117,7 +126,7 @@ class StaticHandler:
         self._index = [os.fsencode(name) for name in options.index]
         self._only = None if options.only is None else os.fsencode(options.only)
         self._prefix = checked_prefix(options.prefix)
-        self._candidates = parse_candidates(options.try_files)
+        self._candidates = parse_candidates(options.try_files, names)
         self._error_pages = ErrorPages(self._files, self._media_types, options.error_documents)
         self._serves_hidden = options.hidden
         self._folder_pages = (
@@ -223,6 +232,8 @@ class StaticHandler:
                     answer = self._try_folder(visit, name)
                 case "folder" if self._only is None and self._is_folder(visit, name):
                     answer = _redirect_to_folder(visit.request)
+                case "computed":
+                    answer = self._try_computed(visit, candidate)
                 case "fallback" if is_navigation(visit.request.subpath, accept):
                     answer = self._try_fallback(visit, candidate.suffix)
                 case "status":
@@ -311,6 +322,19 @@ class StaticHandler:
         if isinstance(answer, Response) and not is_navigation(visit.request.subpath, None):
             answer.fields.append((b"Vary", b"Accept"))
         return answer
+
+    def _try_computed(self, visit: Visit, candidate: Candidate) -> Response | Deferred | Absent:
+        """Answer with the file or folder that a template names, if it is one that may be named."""
+        assert candidate.template is not None
+        try:
+            path = normalise_path(b"/" + candidate.template.render(visit.request).lstrip(b"/"))
+        except PeerError:
+            return Absent.MISSING  # a value that was never a path may climb
+        if self._is_hidden(path):
+            return Absent.MISSING
+        if path.endswith(b"/"):
+            return self._try_folder(visit, path[1:])
+        return self._try_file(visit, path[1:])
 
     def _answer_outside(self, request: Request) -> Response:
         """Answer for a path that is not beneath the prefix; the prefix without its slash is a folder without one."""

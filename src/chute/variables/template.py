@@ -86,7 +86,11 @@ class Template:
         """
         self.text = text
         self.phase = Phase.REQUEST
+        self.constant: bytes | None = None
         self._pieces: list[Piece] = []
+        if "$" not in text:
+            self.constant = text.encode("utf-8", "surrogateescape")
+            return
         is_query = False
         for literal, name in split(text):
             if name is None:
@@ -98,9 +102,8 @@ class Template:
             assert variable.read is not None, "only logs read what only logs have"
             encode = _encoder(purpose, variable, is_query=is_query)
             self._pieces.append(Piece(b"", _encoding(variable.read, encode)))
-        self.constant: bytes | None = None
         if all(piece.read is None for piece in self._pieces):
-            self.constant = b"".join(piece.literal for piece in self._pieces)
+            self.constant = b"".join([piece.literal for piece in self._pieces])
 
     def render(self, request: Request) -> bytes:
         """Return the text for `request`."""

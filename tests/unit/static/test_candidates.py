@@ -6,6 +6,7 @@ import pytest
 
 from chute.errors import ConfigError
 from chute.static.candidates import USUAL, Candidate, is_navigation, parse_candidates
+from chute.variables.names import Names
 
 
 def test_list_is_read_in_order():
@@ -22,7 +23,7 @@ def test_empty_list_is_the_usual_one():
     assert parse_candidates([]) == USUAL
 
 
-NOTHING = ["index.html", "$url", "$uri/$uri", "$uri/index.html", "/a/", "=99", "=600", "", "/$uri"]
+NOTHING = ["index.html", "/a/", "=99", "=600", "", "a$uri", "/index.php?$args"]
 
 
 @pytest.mark.parametrize("item", NOTHING)
@@ -33,7 +34,23 @@ def test_item_that_means_nothing_is_an_error_that_names_it(item: str):
     assert "$uri.html" in caught.value.hint
 
 
-@pytest.mark.parametrize("last", ["/index.html", "=404"])
+@pytest.mark.parametrize("item", ["/$uri", "$uri/index.html", "/cache/$host$uri.html", "$urine"])
+def test_path_with_variables_is_computed(item: str):
+    names = Names()
+    names.add_set("urine")
+    candidate = parse_candidates(["$uri", item], names)[-1]
+    assert candidate.kind == "computed"
+    assert candidate.template is not None
+    assert candidate.template.text == item
+
+
+def test_unknown_variable_is_an_error():
+    with pytest.raises(ConfigError, match=r"no variable \$url") as caught:
+        parse_candidates(["$url"])
+    assert "$uri" in caught.value.hint
+
+
+@pytest.mark.parametrize("last", ["/index.html", "=404", "@app"])
 def test_item_that_is_never_reached_is_an_error(last: str):
     with pytest.raises(ConfigError, match=r"\$uri/' is never tried"):
         parse_candidates(["$uri", last, "$uri/"])

@@ -453,3 +453,28 @@ def test_answers_depend_on_no_field_that_is_not_named(start: Start):
         assert name not in DEPENDS_ON
         other = ask(handler, b"/page.html", (name, b"x"))
         assert (other.status, other.fields) == (plain.status, plain.fields)
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "expected"),
+    [
+        (b"/cached", None, b"cached for the host"),
+        (b"/nothing", b"file=../../secret", None),
+        (b"/nothing", b"file=../secret", None),
+        (b"/nothing", b"file=.hidden", None),
+        (b"/nothing", b"file=shown", b"shown"),
+    ],
+)
+def test_path_that_is_computed_is_tried_and_stays_beneath_the_root(
+    folder: Path, start: Start, path: bytes, query: bytes | None, expected: bytes | None
+):
+    for name in ("cache/host/cached.html", "by/.hidden", "by/shown", "../secret"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    write(folder / "cache/host/cached.html", b"cached for the host")
+    write(folder / "by/.hidden", b"hidden")
+    write(folder / "by/shown", b"shown")
+    write(folder.parent / "secret", b"secret")
+    handler = start(try_files=("/cache/$host$uri.html", "/by/$arg_file", "$uri", "=404"))
+    response = ask(handler, path, query=query)
+    assert response.status == (404 if expected is None else 200)
+    assert content(response) == (expected or b"")
