@@ -217,6 +217,10 @@ class Journal(Protocol):
     def main(self) -> Lines | None:
         """The one place where every answer is noted, if it is as simple as that."""
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing is noted at all."""
+
     def note(self, answered: Answered) -> None:
         """Note an answer wherever it is to be noted."""
 

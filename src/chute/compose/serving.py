@@ -111,5 +111,6 @@ class Composed:
             self._config.limits,
             built.journal,
             self._tally,
+            line_format=built.line_format,
             debug_headers=self._config.debug_headers,
         )

@@ -7,6 +7,7 @@ takes everything over from its site costs little more than its own name.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import NamedTuple
 
 from chute.clock import Clock
@@ -55,11 +56,13 @@ class Built(NamedTuple):
         handler: answers.
         depends_on: names of the fields that a reusable answer is a function of.
         journal: where answers are noted that reach no site.
+        line_format: of the logs of most of the sites; None if they have none.
     """
 
     handler: Handler
     depends_on: frozenset[bytes]
-    journal: SiteJournal | None
+    journal: SiteJournal
+    line_format: LineFormat | None
 
 
 class SitesBuilder:
@@ -86,7 +89,7 @@ class SitesBuilder:
         for each in config.log_formats:
             self._formats[each.name] = TemplateFormat(each.template, self._names, each.escape)
         self._opened_logs: dict[tuple[str, str], AccessLog] = {}
-        self._journals: dict[tuple[LogOptions, ...], SiteJournal | None] = {}
+        self._journals: dict[tuple[LogOptions, ...], SiteJournal] = {}
         self._pages: dict[tuple[tuple[int, str], ...], dict[int, ErrorPage]] = {}
         self._fields: dict[tuple[tuple[str, str], ...], Fields] = {}
         self._steps: dict[tuple[RewriteOptions, ...], Steps | None] = {}
@@ -105,15 +108,19 @@ class SitesBuilder:
         ]
         default = next((site for site in served if site.is_default), served[0])
         journal = self._journal(default.rest.logs)
+        formats = Counter(
+            main.format for site in served if (main := self._journal(site.rest.logs).main)
+        )
+        line_format = formats.most_common(1)[0][0] if formats else None
         only = _only_location(served)
         if only is not None:
-            return Built(self._handler(only), self._depends_on, journal)
+            return Built(self._handler(only), self._depends_on, journal, line_format)
         hosts: Hosts[Site] = Hosts(self._site(default))
         for site in served:
             compiled = self._site(site)
             for name in site.names:
                 hosts.add(name, compiled, _pattern_of_name(name))
-        return Built(Router(hosts).handle, self._depends_on, journal)
+        return Built(Router(hosts).handle, self._depends_on, journal, line_format)
 
     def _site(self, site: model.Site) -> Site:
         known = self._sites.get(id(site))
@@ -219,7 +226,7 @@ class SitesBuilder:
             self._pages[pages] = dict(compile_pages(pages))
         return self._pages[pages]
 
-    def _journal(self, options: tuple[LogOptions, ...]) -> SiteJournal | None:
+    def _journal(self, options: tuple[LogOptions, ...]) -> SiteJournal:
         if options not in self._journals:
             entries = [
                 Entry(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from chute.clock import Clock, monotonic_s
 from chute.engine.tally import Tally
-from chute.exchange import Answered, Ends, Journal, Lines, Request
+from chute.exchange import Answered, Ends, Journal, LineFormat, Lines, Request
 from chute.plan.plan import KnownHead, Plan
 from chute.transfer.carrier import BUFFER, SENDFILE
 
@@ -30,19 +30,26 @@ class Noting:
 
     __slots__ = ("_clock", "_format", "_journal", "_second", "_tally", "moment")
 
-    def __init__(self, journal: Journal | None, clock: Clock, tally: Tally) -> None:
+    def __init__(
+        self,
+        journal: Journal | None,
+        clock: Clock,
+        tally: Tally,
+        line_format: LineFormat | None = None,
+    ) -> None:
         """Note in `journal` what has no journal of its own.
 
         Args:
             journal: of the listener's default site; None for none.
             clock: the engine's clock.
             tally: where answers are counted.
+            line_format: the one whose lines are made in advance; that of `journal` when left out.
         """
         self._journal = journal
         self._clock = clock
         self._tally = tally
         main = None if journal is None else journal.main
-        self._format = None if main is None else main.format
+        self._format = main.format if line_format is None and main is not None else line_format
         self._second = -1
         self.moment = b""
 
@@ -83,7 +90,7 @@ class Noting:
         journal = self._journal
         if routed is not None and routed.journal is not None:
             journal = routed.journal
-        if journal is None:
+        if journal is None or journal.is_silent:
             known.log_extend = _note_nowhere
             return
         duration_s = monotonic_s() - started_s
@@ -132,8 +139,8 @@ def _answered(
 ) -> Answered:
     plan, head = known.plan, known.head
     request = plan.request
-    if request is not None and head is not None and (request.head, request.ends) != (head, ends):
-        # The plan was made for another head, or for one that came by another connection.
+    if request is not None and head is not None and plan.is_reusable:
+        # The plan was made for another head, maybe, and for one that came by another connection.
         request = request.of(head, ends)
     return Answered(
         head,

@@ -29,7 +29,7 @@ from chute.engine.pending import Pending
 from chute.engine.taking import Taking
 from chute.engine.tally import Tally
 from chute.errors import PeerError
-from chute.exchange import Deferred, Ends, Handler, Journal, Receiving, Request
+from chute.exchange import Deferred, Ends, Handler, Journal, LineFormat, Receiving, Request
 from chute.http1.head_parser import HeadParser
 from chute.http1.unfinished import check_unfinished
 from chute.plan.cache import TwoGenerationCache
@@ -44,6 +44,9 @@ KNOWN_HEAD_COST_BYTES = 2500
 
 HEAD_END = b"\r\n\r\n"
 """The end of the last field line and the blank line (RFC 9112, 2.1)."""
+
+NO_HEAD = RequestHead(b"", b"", 1, [])
+"""Stands for the head of the request that a plan was made for."""
 
 REQUEST_LINE_LOGGED_MAX = 200
 """Bytes of a request that could not be parsed that are shown in the log."""
@@ -72,6 +75,7 @@ class Service:
         journal: Journal | None,
         tally: Tally,
         *,
+        line_format: LineFormat | None = None,
         debug_headers: bool = False,
     ) -> None:
         """Answer with `handler`.
@@ -83,11 +87,12 @@ class Service:
             limits: bounds for peers.
             journal: where answers are noted that have no journal of their own.
             tally: where they are counted.
+            line_format: see `Noting`.
             debug_headers: whether answers say how they are carried (Server-Timing); none is then used again.
         """
         self.clock = clock
         self.limits = limits
-        self.noting = Noting(journal, clock, tally)
+        self.noting = Noting(journal, clock, tally, line_format)
         self.tally = tally
         self.known_heads: TwoGenerationCache[bytes, KnownHead] = TwoGenerationCache(
             entries_max=KNOWN_HEADS_MAX, bytes_max=KNOWN_HEADS_BYTES_MAX
@@ -205,6 +210,7 @@ class Service:
         known = KnownHead(head, answer)
         if not answer.is_reusable or not _is_repeatable(head):
             return known
+        request.head = NO_HEAD  # each use brings its own, and this one would be kept for nothing
         if not answer.is_particular:
             self._plans.offer(self._key(head), answer, answer.cost_bytes)
         return self._remember(raw_head, known)

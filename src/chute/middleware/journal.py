@@ -34,9 +34,10 @@ class SiteJournal:
 
     Attributes:
         main: see `exchange.Journal`.
+        is_silent: whether there is none.
     """
 
-    __slots__ = ("_clock", "_entries", "main")
+    __slots__ = ("_clock", "_entries", "is_silent", "main")
 
     def __init__(self, entries: Sequence[Entry], clock: Clock) -> None:
         """Note answers in `entries`.
@@ -47,6 +48,7 @@ class SiteJournal:
         """
         self._entries = tuple(entries)
         self._clock = clock
+        self.is_silent = not self._entries
         self.main: AccessLog | None = None
         if len(self._entries) == 1:
             (entry,) = self._entries

@@ -18,8 +18,8 @@ from chute.exchange import Production, Rate, Request, Response, Validity
 from chute.semantics.messages import RequestHead
 from chute.transfer.source import CLOSED, FileSpan, Piece, bytes_in
 
-_PLAN_BYTES = 860
-"""What a plan holds beside its bytes: the object, its validity, and two Date values."""
+_PLAN_BYTES = 1400
+"""What a plan holds beside its bytes: the object, its validity, its request, and two Date values."""
 
 
 class Plan:

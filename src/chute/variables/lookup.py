@@ -130,8 +130,7 @@ REQUEST_ID = " request_id"
 _MONTHS = b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 
-def _utc(request: Request) -> tuple[int, int, int, int, int, int]:
-    del request
+def _utc() -> tuple[int, int, int, int, int, int]:
     seconds = wall_ns() // 1_000_000_000
     days, second_of_day = divmod(seconds, 86_400)
     year, month, day = _civil(days)
@@ -155,8 +154,8 @@ def _civil(days: int) -> tuple[int, int, int]:
     )
 
 
-def _time_local(request: Request) -> bytes:
-    year, month, day, hour, minute, second = _utc(request)
+def _time_local() -> bytes:
+    year, month, day, hour, minute, second = _utc()
     return b"%02d/%b/%d:%02d:%02d:%02d +0000" % (
         day,
         _MONTHS[month - 1],
@@ -167,12 +166,11 @@ def _time_local(request: Request) -> bytes:
     )
 
 
-def _time_iso8601(request: Request) -> bytes:
-    return b"%d-%02d-%02dT%02d:%02d:%02d+00:00" % _utc(request)
+def _time_iso8601() -> bytes:
+    return b"%d-%02d-%02dT%02d:%02d:%02d+00:00" % _utc()
 
 
-def _milliseconds(request: Request) -> bytes:
-    del request
+def _milliseconds() -> bytes:
     return b"%.3f" % (wall_ns() / 1e9)
 
 
@@ -199,7 +197,9 @@ BUILT_IN: dict[str, Variable] = {
     "hostname": Variable(lambda _: socket.gethostname().encode()),
     "https": Variable(lambda request: b"on" if request.ends.scheme == b"https" else b""),
     "is_args": Variable(lambda request: b"?" if request.query else b""),
-    "msec": Variable(narrowing(_TIME, _milliseconds)),
+    "msec": Variable(
+        narrowing(_TIME, lambda _: _milliseconds()), read_answered=lambda _: _milliseconds()
+    ),
     "pid": Variable(lambda _: b"%d" % os.getpid()),
     "query_string": Variable(_query),
     "remote_addr": Variable(
@@ -237,8 +237,12 @@ BUILT_IN: dict[str, Variable] = {
     "status": Variable(
         _response_status, Phase.RESPONSE, read_answered=lambda answered: b"%d" % answered.status
     ),
-    "time_iso8601": Variable(narrowing(_TIME, _time_iso8601)),
-    "time_local": Variable(narrowing(_TIME, _time_local)),
+    "time_iso8601": Variable(
+        narrowing(_TIME, lambda _: _time_iso8601()), read_answered=lambda _: _time_iso8601()
+    ),
+    "time_local": Variable(
+        narrowing(_TIME, lambda _: _time_local()), read_answered=lambda _: _time_local()
+    ),
     "uri": Variable(_uri, is_decoded=True),
 }
 """Variables with a name of their own."""

@@ -77,9 +77,7 @@ def _one_tried(migration: Migration, item: str) -> str:
         Refused: chute tries no such thing.
     """
     if "$" not in item or "?" in item or not item.startswith(("$", "/")):
-        raise Refused(
-            f"chute tries paths with variables in them before the last one, and not {item}"
-        )
+        raise Refused(f"chute tries {item} only as the last one")
     return migration.variables.template(item)
 
 

@@ -44,9 +44,7 @@ LEFT_OUT: list[tuple[str, str, Table, list[str]]] = [
         "location",
         "try_files /always.html $uri =404;",
         {},
-        [
-            "try_files /always.html $uri =404: chute tries paths with variables in them before the last one, and not /always.html"
-        ],
+        ["try_files /always.html $uri =404: chute tries /always.html only as the last one"],
     ),
     (
         "location",
