@@ -132,10 +132,11 @@ def _checked(text: str, compiled: re.Pattern[bytes]) -> re.Pattern[bytes]:
             f"the pattern {text!r} can take for ever: on repetitions of {pump} every way to split them is tried",
             hint="give each repetition something of its own to end at, for example '[^/]+/'",
         )
+    anchor = "" if text.startswith("^") else "begin it with '^', and "
     raise ConfigError(
         f"the pattern {text!r} can take very long: on repetitions of {pump} its time grows with the power "
         f"{danger.degree:.0f} of the length",
-        hint="begin it with '^', and give each repetition something of its own to end at, for example '[^/]+/'",
+        hint=f"{anchor}give each repetition something of its own to end at, for example '[^/]+/'",
     )
 
 
@@ -170,6 +171,9 @@ def find_lead(pattern: bytes, flags: int = 0) -> tuple[bytes, int] | None:
         if before:
             wanted = b"".join(_class_text(_members(read)) for read in before)
             lead += b"(?>%b*?(?=%b))" % (_class_text(_members(run)), wanted)
+        if parsed.state.flags & re.IGNORECASE:
+            # The sets name both cases where both are meant, and a `(?-i:...)` may mean one.
+            lead = b"(?-i:%b)" % lead
         return lead, sum(1 << code for code in _ALL - _members(run))
     return None
 

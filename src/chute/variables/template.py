@@ -25,7 +25,7 @@ from chute.variables.lookup import LogReader, Phase, Reader, Variable
 from chute.variables.names import Names
 
 _PART = re.compile(
-    r"\$(?:(?P<dollar>\$)|(?P<group>[0-9])|\{(?P<braced>[A-Za-z0-9_]+)\}|(?P<plain>[A-Za-z_][A-Za-z0-9_]*))"
+    r"\$(?:(?P<dollar>\$)|(?P<group>[1-9])|\{(?P<braced>[A-Za-z0-9_]+)\}|(?P<plain>[A-Za-z_][A-Za-z0-9_]*))"
 )
 
 _PHASE_WORDS = {

@@ -44,6 +44,7 @@ POWERS = {
     "hidden files of a folder": (rb"\..*/.*\.php$", 3),
     "a back reference, which could be anything": (rb"(a+)\1", 3),
     "four of the same": (rb"^.*.*.*.*$", 4),
+    "loops that meet in one state only": (rb"^(?:ab)*a?(?:ba)*$", 2),
     "one chain is longer than the other": (rb"^(?:a*b*c*|a*a*a*)$", 3),
 }
 HARMLESS = {
@@ -64,6 +65,7 @@ HARMLESS = {
     "either alternative ends at something else": rb"^(?:a+b|a+c)$",
     "an end in the middle": rb"^(?:[a-z]+$|/)*$",
     "a start in a repetition": rb"^(?:^a*)+$",
+    "a start that cannot be": rb"^(?:a^(?:b|b))*$",
     "a lookbehind": rb"(?<=/)x(?<!/y)",
     "nothing at all": rb"",
 }
