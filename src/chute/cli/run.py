@@ -10,6 +10,7 @@ from chute.cli.config_options import config_option, read_config, read_nginx
 from chute.cli.options import option
 from chute.cli.running import run_config
 from chute.cli.warnings import warn_of_traps
+from chute.config.model import Config
 
 
 @click.command(short_help="Run a configuration.")
@@ -27,9 +28,17 @@ from chute.cli.warnings import warn_of_traps
     show_default=True,
     help="What the error log on standard error tells.",
 )
-def run(config: str, *, nginx: str | None, log_level: str) -> None:
-    """Serve what FILE (chute.toml) says."""
+@click.pass_context
+def run(context: click.Context, config: str, *, nginx: str | None, log_level: str) -> None:
+    """Serve what FILE (chute.toml) says.
+
+    SIGHUP reads it again; SIGQUIT ends when all answers that are on their way have ended; SIGUSR1 opens the logs anew.
+    """
     logging.getLogger().setLevel(log_level.upper())
-    read = read_config(config) if nginx is None else read_nginx(nginx)
-    warn_of_traps(read, config if nginx is None else nginx)
-    run_config(read)
+
+    def load() -> Config:
+        read = read_config(config) if nginx is None else read_nginx(nginx)
+        warn_of_traps(read, config if nginx is None else nginx)
+        return read
+
+    context.exit(run_config(load(), load))

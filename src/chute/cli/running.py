@@ -3,38 +3,42 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 from chute.cli.panel import show_panel
-from chute.compose.shared import Shared
 from chute.config.model import Config
+from chute.errors import ConfigError
 from chute.middleware.log_file import STANDARD_OUTPUT, LogFile
+from chute.supervisor.generation import Generation
 from chute.supervisor.master import Master
-from chute.supervisor.sockets import Listening, open_listening
 from chute.supervisor.worker import run_worker
 
 
-def run_config(config: Config) -> None:
-    """Open the sockets, say so, and serve until a signal comes.
+def run_config(config: Config, load: Callable[[], Config] | None = None) -> int:
+    """Open the sockets, say so, serve until a signal comes, and return the exit status.
+
+    Args:
+        config: what to serve.
+        load: reads the configuration again, for SIGHUP; None where there is none to read.
 
     Raises:
         ConfigError: something that the configuration names cannot be opened.
     """
-    listening: list[Listening] = []
-    shared = Shared(config)
+    generation = Generation(1, config)
     try:
-        for listener in config.listeners:
-            listening.append(open_listening(listener, config.workers))  # noqa: PERF401 - closed below if one fails
         for path in _log_paths(config):
             LogFile(path).close()  # find out now, and not in each worker
-        on_ready = functools.partial(show_panel, config, listening)
-        if config.workers == 1:
-            run_worker(config, shared, [each.sockets[0] for each in listening], on_ready=on_ready)
-        else:
-            Master(config, shared, listening).run(on_ready)
+    except ConfigError:
+        generation.close()
+        raise
+    on_ready = functools.partial(show_panel, config, generation.listening)
+    if config.workers > 1 or load is not None:
+        return Master(generation, load).run(on_ready)
+    try:
+        run_worker(config, generation.shared, generation.sockets_of(0), on_ready=on_ready)
     finally:
-        for each in listening:
-            each.close()
-        shared.close()
+        generation.close()
+    return 0
 
 
 def _log_paths(config: Config) -> list[str]:

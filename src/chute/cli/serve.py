@@ -135,4 +135,4 @@ def serve(
     if print_config:
         click.echo(render_config(config), nl=False)
         return
-    run_config(config)
+    click.get_current_context().exit(run_config(config))

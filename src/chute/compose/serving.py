@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from chute import collection
 from chute.clock import Clock
@@ -84,17 +84,30 @@ class Composed:
             on_exhausted=generation.folders.give_back_descriptors,
         )
 
-    def start(self, sockets: Sequence[socket.socket]) -> None:
-        """Serve at listening `sockets`, one for each listener of the configuration, which are taken over.
+    def start(self, sockets: Sequence[Sequence[socket.socket]]) -> None:
+        """Serve at listening `sockets`, some for each listener of the configuration, which are taken over.
 
         Each listener has a plan cache of its own.
         """
-        self._server.start(
-            [
-                (sock, self._make_service(built))
-                for sock, built in zip(sockets, self._generation.built, strict=True)
-            ]
-        )
+        served: list[tuple[socket.socket, Service]] = []
+        for of_listener, built in zip(sockets, self._generation.built, strict=True):
+            service = self._make_service(built)
+            served.extend((sock, service) for sock in of_listener)
+        self._server.start(served)
+
+    def drain(self, on_drained: Callable[[], None]) -> None:
+        """Accept no more, and let what is on its way end, as long as `shutdown_timeout`; then call `on_drained`."""
+
+        def on_server_drained(cut: int) -> None:
+            if cut:
+                logger.warning("%d connections did not end in time and are cut", cut)
+            on_drained()
+
+        self._server.drain(self._config.shutdown_timeout_s, on_server_drained)
+
+    def reopen_logs(self) -> None:
+        """Write to the files that the names of the logs lead to now: the old ones were moved away."""
+        self._generation.logs.reopen()
 
     def stop(self) -> None:
         """Close everything, and say how much was carried."""

@@ -372,6 +372,8 @@ class Document(Table, frozen=True, kw_only=True):
         include: other files that belong to this one, such as `["sites/*.toml"]`, relative to it. A pattern that
             matches nothing is an error unless it begins with `?`.
         workers: serving processes; `"auto"` for one per core.
+        shutdown_timeout: how long answers that are on their way may take when the server is to end in peace (SIGQUIT),
+            or another configuration takes over.
         debug_headers: whether answers tell how they are carried (`Server-Timing`); prepared answers are then not used.
         poller: `"auto"` takes epoll where there is one; `"portable"` does without.
         limits: bounds.
@@ -385,6 +387,7 @@ class Document(Table, frozen=True, kw_only=True):
 
     include: Names = ()
     workers: int | Literal["auto"] | None = None
+    shutdown_timeout: Duration | None = None
     debug_headers: bool | None = None
     poller: Literal["auto", "portable"] | None = None
     limits: LimitsTable | None = None

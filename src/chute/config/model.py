@@ -21,6 +21,8 @@ PollerChoice = Literal["auto", "portable"]
 
 LOG_OFF = "off"
 
+SHUTDOWN_TIMEOUT_S = 30.0
+
 Action = StaticOptions | RedirectOptions | RespondOptions
 
 
@@ -116,6 +118,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         debug_headers: whether answers tell how they are carried.
         poller: `auto` takes epoll where there is one; `portable` does without.
         limits: bounds for peers.
+        shutdown_timeout_s: how long answers that are on their way may take when the server is to end (QUIT).
     """
 
     listeners: tuple[Listener, ...]
@@ -126,6 +129,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     debug_headers: bool = False
     poller: PollerChoice = "auto"
     limits: Limits = Limits()
+    shutdown_timeout_s: float = SHUTDOWN_TIMEOUT_S
 
     def all_locations(self) -> list[Location]:
         """Return every location of every site, and what answers for the rest of each."""

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 
 from chute.config.file_options import to_keys
-from chute.config.model import Config, Location, Site
+from chute.config.model import SHUTDOWN_TIMEOUT_S, Config, Location, Site
 from chute.config.quantities import Duration, Size
 from chute.config.resolve import LIMITS
 from chute.config.toml_text import render
@@ -27,6 +27,8 @@ def render_config(config: Config) -> str:
     document: dict[str, object] = {}
     if config.workers != 1:
         document["workers"] = config.workers
+    if config.shutdown_timeout_s != SHUTDOWN_TIMEOUT_S:
+        document["shutdown_timeout"] = str(Duration(config.shutdown_timeout_s))
     if config.debug_headers:
         document["debug_headers"] = True
     if config.poller != "auto":

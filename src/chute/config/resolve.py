@@ -17,7 +17,7 @@ from chute.config.document import (
     LogFormatTable,
 )
 from chute.config.load import Loader, Source
-from chute.config.model import Config, Listener, Map, Site
+from chute.config.model import SHUTDOWN_TIMEOUT_S, Config, Listener, Map, Site
 from chute.config.problems import InvalidConfig, Located, Path
 from chute.config.quantities import Quantity
 from chute.config.scopes import NOTHING, anchored, merge_scopes
@@ -126,6 +126,7 @@ class _Resolver:
             debug_headers=bool(self._scalar("debug_headers")),
             poller=self._scalar("poller") or "auto",  # type: ignore[arg-type]
             limits=self._limits(),
+            shutdown_timeout_s=self._shutdown_timeout_s(),
         )
 
     # ------------------------------------------------------------------ the process
@@ -143,6 +144,10 @@ class _Resolver:
                 self._complain(source, (key,), what, "say it once")
             found, where = value, source
         return found
+
+    def _shutdown_timeout_s(self) -> float:
+        timeout = self._scalar("shutdown_timeout")
+        return timeout.value if isinstance(timeout, Quantity) else SHUTDOWN_TIMEOUT_S
 
     def _workers(self, cores: int) -> int:
         workers = self._scalar("workers")

@@ -9,8 +9,9 @@ from __future__ import annotations
 from chute.clock import monotonic_s
 from chute.engine.at_once import send_at_once
 from chute.engine.exchanging import Exchanging
-from chute.engine.limits import RECEIVE_BYTES
+from chute.engine.limits import DRAIN_GRACE_S, RECEIVE_BYTES
 from chute.engine.noting import NO_TIME_S
+from chute.engine.states import State
 from chute.plan.plan import KnownHead
 from chute.streams import READABLE, WRITABLE
 from chute.transfer.carrier import BUFFER, SENDFILE
@@ -22,6 +23,22 @@ class Connection(Exchanging):
     """One accepted socket; owns it until it is closed."""
 
     __slots__ = ()
+
+    def drain(self) -> None:
+        """Close if nothing has been asked for lately; else with the next answer, or when none is asked for soon.
+
+        A client that is in the middle of a conversation may have sent its next request already. Closing at once would
+        lose it, and the client could not tell whether it was acted upon.
+        """
+        if self.state is not State.READING or self._is_in_head:
+            return
+        limits = self._service.limits
+        patience_s = limits.keep_alive_timeout_s if self._started_s else limits.head_timeout_s
+        idle_since_s = self.deadline_s - patience_s
+        if self._service.clock.now_s - idle_since_s >= DRAIN_GRACE_S:
+            self.abort()
+        else:
+            self._arm(DRAIN_GRACE_S)
 
     def on_event(self, mask: int) -> None:
         """React to a change of readiness."""

@@ -16,6 +16,9 @@ class Abortable(Protocol):
     def abort(self) -> None:
         """Close now, whatever is on its way."""
 
+    def drain(self) -> None:
+        """Close soon: with the answer that is on its way or is asked for next, or if there is none."""
+
 
 class Connections:
     """The bridge, the timers, the threads that read, and the set of all open connections.

@@ -72,6 +72,10 @@ class Endpoint(abc.ABC):
         """Close now, whatever is on its way."""
 
     @abc.abstractmethod
+    def drain(self) -> None:
+        """Close soon; see `connections.Abortable`."""
+
+    @abc.abstractmethod
     def on_event(self, mask: int) -> None:
         """React to a change of readiness."""
 

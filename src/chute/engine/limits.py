@@ -45,6 +45,9 @@ CONTENT_BLOCK_BYTES = 512 * 1024
 STOP_PATIENCE_S = 2.0
 """How long the end of the server waits for a thread: an upload that is given up wants to clean up behind it."""
 
+DRAIN_GRACE_S = 1.0
+"""How long a connection that was in use a moment ago stays open for another request, when the server is to end."""
+
 EVENTS_PER_BATCH = 512
 """Events taken from the inner epoll at once."""
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 from chute.engine.connection import Connection
 from chute.engine.connections import Connections
-from chute.engine.limits import ACCEPT_PAUSE_S, ACCEPTS_PER_EVENT
+from chute.engine.limits import ACCEPT_PAUSE_S, ACCEPTS_PER_EVENT, LISTEN_BACKLOG
 from chute.engine.service import Service
 from chute.exchange import Ends
 
@@ -121,6 +121,16 @@ class Listener:
             self._socket.close()
         else:
             self._connections.bridge.poller.retire(self._socket.fileno(), self._socket)
+
+    def drain(self) -> None:
+        """Accept what waits already, for nobody else may be there to do so, and then no more."""
+        if not self._is_paused:
+            for _ in range(LISTEN_BACKLOG // ACCEPTS_PER_EVENT):
+                before = len(self._connections.open)
+                self.on_event(0)
+                if self._is_paused or len(self._connections.open) - before < ACCEPTS_PER_EVENT:
+                    break
+        self.close()
 
     @property
     def wants_read(self) -> bool:

@@ -27,6 +27,23 @@ SWEEP_INTERVAL_S = 10.0
 """How often files that are no longer asked for are given back."""
 
 
+class Draining:
+    """A server that is to end.
+
+    Attributes:
+        until_s: when those that are still open are given up (monotonic seconds).
+        on_drained: told how many those are.
+        is_over: whether it has been told.
+    """
+
+    __slots__ = ("is_over", "on_drained", "until_s")
+
+    def __init__(self, until_s: float, on_drained: Callable[[int], None]) -> None:
+        self.until_s = until_s
+        self.on_drained = on_drained
+        self.is_over = False
+
+
 class Server:
     """Listeners, their connections, and the second hand that drives deadlines and logs."""
 
@@ -65,6 +82,8 @@ class Server:
             ),
         )
         self._listeners: list[Listener] = []
+        self._services: list[Service] = []
+        self._draining: Draining | None = None
         self._tick_handle: asyncio.TimerHandle | None = None
         self._swept_s = clock.now_s
         self._flushed_second = clock.second
@@ -80,8 +99,29 @@ class Server:
                 on_exhausted=self._on_exhausted,
             )
             self._listeners.append(listener)
+            self._services.append(service)
             listener.start()
         self._tick()
+
+    def drain(self, timeout_s: float, on_drained: Callable[[int], None]) -> None:
+        """Accept no more, let answers that are on their way end, and close each connection with its last answer.
+
+        Args:
+            timeout_s: when those that are still open then are given up.
+            on_drained: called once, with the number of those.
+        """
+        if self._draining is not None:
+            return
+        now_s = self._clock.refresh()
+        self._draining = Draining(now_s + timeout_s, on_drained)
+        for listener in self._listeners:
+            listener.drain()
+        for connection in list(self._connections.open):
+            connection.drain()
+        for service in self._services:
+            service.drain()
+        self._connections.bridge.finish_batch()
+        self._connections.bridge.wake_ready()
 
     def stop(self) -> None:
         """Close listeners and connections; answers on their way are cut and logged as aborted."""
@@ -129,3 +169,9 @@ class Server:
             self._logs.flush()
         self._connections.bridge.finish_batch()
         self._connections.bridge.wake_ready()
+        draining = self._draining
+        if draining is None or draining.is_over:
+            return
+        if not self._connections.open or now_s >= draining.until_s:
+            draining.is_over = True
+            draining.on_drained(len(self._connections.open))

@@ -14,9 +14,12 @@ is a decision about HTTP semantics, and nothing knows what a file is.
 
 from __future__ import annotations
 
+import msgspec
+
 from chute.clock import Clock
 from chute.engine.answering import Answer, Answering
 from chute.engine.limits import (
+    DRAIN_GRACE_S,
     KNOWN_HEADS_BYTES_MAX,
     KNOWN_HEADS_MAX,
     PLANS_BYTES_MAX,
@@ -110,6 +113,7 @@ class Service:
         )
         self._date = b""
         self._date_second = -1
+        self._is_draining = False
 
     def change_rules(self, handler: Handler, depends_on: frozenset[bytes]) -> None:
         """Answer with another handler from now on: a new generation of the configuration.
@@ -120,6 +124,12 @@ class Service:
         self._depends_on = tuple(depends_on)
         self.known_heads.clear()
         self._plans.clear()
+
+    def drain(self) -> None:
+        """Let every connection end with its next answer; heads that are known were told that it goes on."""
+        self._is_draining = True
+        self.known_heads.clear()
+        self.limits = msgspec.structs.replace(self.limits, keep_alive_timeout_s=DRAIN_GRACE_S)
 
     def render(self, plan: Plan) -> None:
         """Give `plan` the Date of this second."""
@@ -171,6 +181,7 @@ class Service:
             head = self._parser.parse(raw_head)
         except PeerError as error:
             return self.refuse(error, raw_head)
+        head.wants_close = head.wants_close or self._is_draining
         if _is_repeatable(head):
             plan = self._recall_plan(self._key(head))
             if plan is not None:

@@ -133,6 +133,11 @@ class AccessLog:
             self._parts.clear()
             self._file.write(lines)
 
+    def reopen(self) -> None:
+        """Write what is pending to the old file, and go on with the one that has its name now."""
+        self.flush()
+        self._file.reopen()
+
     def close(self) -> None:
         """Write what is pending and close the file."""
         self.flush()
@@ -167,6 +172,11 @@ class AccessLogs:
         """Write everything; called every second."""
         for log in self._logs:
             log.flush()
+
+    def reopen(self) -> None:
+        """Go on in the files that the names lead to now."""
+        for log in self._logs:
+            log.reopen()
 
     def close(self) -> None:
         """Write everything, and close the files. Idempotent."""

@@ -33,17 +33,7 @@ class LogFile:
         Raises:
             ConfigError: the file cannot be opened.
         """
-        if path == STANDARD_OUTPUT:
-            self._fd = os.dup(sys.stdout.fileno())
-        else:
-            try:
-                with open(path, "ab", buffering=0) as file:
-                    self._fd = os.dup(file.fileno())
-            except OSError as error:
-                raise ConfigError(
-                    f"cannot write the access log {path!r}: {error.strerror}",
-                    hint="name a file in a folder that exists and can be written, '-', or 'off'",
-                ) from error
+        self._fd = _open(path)
         self._path = path
         self._lost_bytes = 0
         self._queue: queue.Queue[bytes | None] | None = None
@@ -61,6 +51,22 @@ class LogFile:
             self._queue.put_nowait(lines)
         except queue.Full:
             self._report_loss(len(lines), "its reader is too slow")
+
+    def reopen(self) -> None:
+        """Go on with the file that has the name now; where there cannot be one, with the old one, and say so.
+
+        The descriptor keeps its number, so that a thread that is writing to it is not disturbed (dup2(2)).
+        """
+        if self._path == STANDARD_OUTPUT:
+            return
+        try:
+            fd = _open(self._path)
+        except ConfigError as error:
+            logger.error("%s; the old file is written on", error)  # noqa: TRY400 - the operator's, not ours
+            return
+        os.dup2(fd, self._fd, inheritable=False)
+        os.close(fd)
+        self._lost_bytes = 0
 
     def close(self) -> None:
         """Write what is queued, for a second at most, and close the descriptor."""
@@ -92,3 +98,21 @@ class LogFile:
         if self._lost_bytes == 0:
             logger.error("access log %s: lines are being lost: %s", self._path, reason)
         self._lost_bytes += lost_bytes
+
+
+def _open(path: str) -> int:
+    """Return a descriptor of `path` for appending, or of standard output.
+
+    Raises:
+        ConfigError: the file cannot be opened.
+    """
+    if path == STANDARD_OUTPUT:
+        return os.dup(sys.stdout.fileno())
+    try:
+        with open(path, "ab", buffering=0) as file:
+            return os.dup(file.fileno())
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write the access log {path!r}: {error.strerror}",
+            hint="name a file in a folder that exists and can be written, '-', or 'off'",
+        ) from error

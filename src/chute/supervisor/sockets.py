@@ -23,16 +23,36 @@ class Listening:
     """The sockets of one bind.
 
     Attributes:
-        bind: what was asked for, with the real port where 0 was asked for.
-        sockets: one per worker; the same object repeated where workers share a queue.
+        asked: what was asked for.
+        bind: the address, with the real port where 0 was asked for.
+        sockets: one per worker, or more; the same object repeated where workers share a queue.
     """
 
-    __slots__ = ("_name_identity", "bind", "sockets")
+    __slots__ = ("_name_identity", "asked", "bind", "sockets")
 
-    def __init__(self, bind: Bind, sockets: list[socket.socket]) -> None:
+    def __init__(self, asked: Listener, bind: Bind, sockets: list[socket.socket]) -> None:
+        self.asked = asked
         self.bind = bind
         self.sockets = sockets
         self._name_identity = _identity(bind.path) if isinstance(bind, UnixBind) else None
+
+    def grow(self, workers: int) -> None:
+        """Have sockets for `workers` at least.
+
+        Raises:
+            ConfigError: the address cannot be shared by more.
+        """
+        while len(self.sockets) < workers:
+            self.sockets.append(self._another())
+
+    def _another(self) -> socket.socket:
+        first = self.sockets[0]
+        if not isinstance(self.bind, TcpBind) or not _shares_port(first):
+            return first
+        family, address = first.family, first.getsockname()[:2]
+        sock = _bind_tcp(self.bind, family, address, shares_port=True)
+        sock.listen(LISTEN_BACKLOG)
+        return sock
 
     def close(self) -> None:
         """Close every socket, and remove the name of a Unix one if it still is ours."""
@@ -51,8 +71,16 @@ def _identity(path: str) -> tuple[int, int] | None:
     return (status.st_dev, status.st_ino)
 
 
+def _shares_port(sock: socket.socket) -> bool:
+    return hasattr(socket, "SO_REUSEPORT") and bool(
+        sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT)
+    )
+
+
 def open_listening(listener: Listener, workers: int) -> Listening:
     """Open the sockets of `listener` for `workers` processes.
+
+    With more than one, a TCP port is shared by a socket for each; more can be added later (`Listening.grow`).
 
     Raises:
         ConfigError: the address is in use, not ours, or not permitted.
@@ -60,14 +88,15 @@ def open_listening(listener: Listener, workers: int) -> Listening:
     bind = listener.bind
     match bind:
         case TcpBind():
-            return _open_tcp(bind, workers)
+            return _open_tcp(listener, bind, workers)
         case UnixBind():
-            return Listening(bind, [_open_unix(bind, listener.mode, listener.owner)] * workers)
+            sock = _open_unix(bind, listener.mode, listener.owner)
+            return Listening(listener, bind, [sock] * workers)
         case FdBind():
-            return Listening(bind, [_adopt(bind)] * workers)
+            return Listening(listener, bind, [_adopt(bind)] * workers)
 
 
-def _open_tcp(bind: TcpBind, workers: int) -> Listening:
+def _open_tcp(listener: Listener, bind: TcpBind, workers: int) -> Listening:
     family, address = _resolve(bind)
     shares_port = workers > 1 and hasattr(socket, "SO_REUSEPORT")
     if shares_port and bind.port != 0:
@@ -84,7 +113,7 @@ def _open_tcp(bind: TcpBind, workers: int) -> Listening:
         sockets = [first, *others]
     for sock in sockets:
         sock.listen(LISTEN_BACKLOG)
-    return Listening(real, sockets)
+    return Listening(listener, real, sockets)
 
 
 def _resolve(bind: TcpBind) -> tuple[socket.AddressFamily, tuple[str, int]]:

@@ -15,17 +15,19 @@ from chute.config.model import Config
 def run_worker(
     config: Config,
     shared: Shared,
-    sockets: Sequence[socket.socket],
+    sockets: Sequence[Sequence[socket.socket]],
     *,
     on_ready: Callable[[], None] | None = None,
     parent_alive_fd: int | None = None,
 ) -> None:
-    """Serve at `sockets` until SIGTERM or SIGINT; answers on their way are then cut.
+    """Serve at `sockets` until SIGTERM or SIGINT, when answers on their way are cut, or SIGQUIT, when they are awaited.
+
+    SIGUSR1 has the logs opened anew.
 
     Args:
         config: what to serve.
         shared: what the workers share.
-        sockets: listening sockets of this worker; taken over.
+        sockets: listening sockets of this worker, for each listener in order; taken over.
         on_ready: called when requests are answered and signals are heeded.
         parent_alive_fd: the reading end of a pipe that the parent holds; its end means that the parent is gone.
 
@@ -38,7 +40,7 @@ def run_worker(
 async def _serve(
     config: Config,
     shared: Shared,
-    sockets: Sequence[socket.socket],
+    sockets: Sequence[Sequence[socket.socket]],
     on_ready: Callable[[], None] | None,
     parent_alive_fd: int | None,
 ) -> None:
@@ -49,6 +51,8 @@ async def _serve(
     if parent_alive_fd is not None:
         loop.add_reader(parent_alive_fd, stopped.set)
     composed = Composed(config, shared)
+    loop.add_signal_handler(signal.SIGQUIT, composed.drain, stopped.set)
+    loop.add_signal_handler(signal.SIGUSR1, composed.reopen_logs)
     try:
         composed.start(sockets)
         if on_ready is not None:
@@ -58,7 +62,7 @@ async def _serve(
         if parent_alive_fd is not None:
             loop.remove_reader(parent_alive_fd)
         # We are ending: another signal tells us nothing, and asyncio would complain of one that comes while it closes.
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1):
             loop.remove_signal_handler(number)
             signal.signal(number, signal.SIG_IGN)
         composed.stop()
