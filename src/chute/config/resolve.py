@@ -26,7 +26,7 @@ from chute.engine.limits import Limits
 from chute.errors import ConfigError
 from chute.middleware.log_template import TemplateFormat
 from chute.middleware.options import COMBINED, JSON, LogFormatOptions
-from chute.routing.hosts import parse_name
+from chute.routing.hosts import NameKind, parse_name
 from chute.variables.maps import make_map, patterns_of
 from chute.variables.names import Names
 
@@ -306,7 +306,9 @@ class _Resolver:
                 served.add(listener)
                 self._check_default(resolver, listener, defaults)
                 for index, name in enumerate(resolver.table.names):
-                    other = taken.setdefault((listener, _form_of_name(name)), resolver)
+                    forms = [(listener, form) for form in _forms_of_name(name)]
+                    others = [taken.setdefault(form, resolver) for form in forms]
+                    other = next((each for each in others if each is not resolver), resolver)
                     if other is not resolver:
                         what = f"{name!r} is a name of {other.shown} already"
                         path = (*resolver.path, "names", index)
@@ -334,12 +336,15 @@ class _Resolver:
             self.problems.append(located)
 
 
-def _form_of_name(name: str) -> str:
-    """Return what two names have in common that mean the same hosts."""
+def _forms_of_name(name: str) -> tuple[str, ...]:
+    """Return what two names have in common that mean the same hosts; `.suffix` is two names in one."""
     try:
-        return str(parse_name(name))
+        parsed = parse_name(name)
     except ConfigError:
-        return name  # which was told where it is written
+        return (name,)  # which was told where it is written
+    if parsed.kind is NameKind.SUFFIX_AND_ITSELF:
+        return parsed.text, f"*.{parsed.text}"
+    return (str(parsed),)
 
 
 def _listener(name: str, table: ListenerTable, folder: str) -> Listener:

@@ -154,7 +154,7 @@ class Hosts(Generic[T]):
             if prefix in self._prefixes:
                 return f"{prefix.decode()}.*, the longest prefix"
         for pattern, _ in self._patterns:
-            if pattern.search(host):
+            if host and pattern.search(host):
                 return f"~{pattern.pattern.decode()}, the first regular expression that matches"
         return "no site has this name, and this is the default"
 
@@ -182,7 +182,8 @@ class Hosts(Generic[T]):
                 if found is not None:
                     return found, None
                 at = host.rfind(b".", 0, at)
-        for pattern, value in self._patterns:
+        # As in nginx, no host at all matches no regular expression, not even `~^$`.
+        for pattern, value in self._patterns if host else ():
             match = pattern.search(host)
             if match is not None:
                 return value, match

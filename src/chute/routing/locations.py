@@ -35,7 +35,8 @@ EXAMPLE = (
     "for example '/images/', '= /', '^~ /assets/', '~ \\.php$', '~* \\.(png|jpg)$' or '@fallback'"
 )
 
-_MATCH = re.compile(r"(?:(?P<modifier>=|\^~|~\*?)\s*)?(?P<text>\S.*)", re.DOTALL)
+# The star is not given back: `~*` alone is no regular expression `*`.
+_MATCH = re.compile(r"(?:(?P<modifier>=|\^~|~\*?+)\s*)?(?P<text>\S.*)", re.DOTALL)
 _NAME = re.compile(r"@[A-Za-z0-9_.-]+")
 
 

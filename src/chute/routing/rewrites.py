@@ -120,6 +120,7 @@ def _applies(step: Step, request: Request) -> bool:
     if step.pattern is not None:
         match = step.pattern.search(request.path)
         if match is None:
+            request.captures = ()  # as in nginx: `$1` is never of an expression before the last one
             return False
         remember_captures(request, match)
     return True

@@ -90,7 +90,8 @@ def compile_conditions(
 ) -> Condition | None:
     """Return what tells whether all of `texts` hold; None if there are none.
 
-    A regular expression that matches makes its groups known, as those of locations and rewrites do.
+    A regular expression that matches makes its groups known, as those of locations and rewrites do; one that does not
+    leaves none known.
 
     Raises:
         ConfigError: one is no condition, or names an unknown variable.
@@ -117,6 +118,7 @@ def _compile(parsed: Parsed, names: Names, until: Phase) -> Condition:
     def matches(request: Request) -> bool:
         match = pattern.search(read(request))
         if match is None:
+            request.captures = ()
             return is_negated
         remember_captures(request, match)
         return not is_negated
