@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -11,7 +10,7 @@ import click
 
 from chute.cli.options import option
 from chute.cli.sizes import shown, size
-from chute.config.bind import Bind, TcpBind
+from chute.config.bind import Bind, is_local
 from chute.errors import ConfigError
 from chute.exchange import failure
 from chute.middleware.basic_auth import BasicAuth
@@ -153,15 +152,3 @@ def make_upload_options(
         overwrite=overwrite,
         origins=origins,
     )
-
-
-def is_local(bind: Bind) -> bool:
-    """Whether only this machine can reach `bind`; of an inherited descriptor that is not known."""
-    if not isinstance(bind, TcpBind):
-        return not str(bind).startswith("fd:")
-    if bind.host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(bind.host).is_loopback
-    except ValueError:
-        return False

@@ -170,11 +170,10 @@ class Actions:
             return None
         folder, only = named
 
-        def complain(beneath: Path, error: ConfigError) -> None:
-            self._complaints.add((*path, "files", *beneath), str(error), error.hint)
-
         files = scope.files or NO_FILES
-        options = to_options(files, folder, complain, names=self._names, prefix=prefix, only=only)
+        options = to_options(
+            files, folder, _told_already, names=self._names, prefix=prefix, only=only
+        )
         if options.uploads is not None and only is not None:
             what = "one file takes no uploads"
             self._complaints.add((*path, "files", "upload"), what, "name a folder")
@@ -226,3 +225,8 @@ class Actions:
             variable=table.set or "",
             answer=answer,
         )
+
+
+def _told_already(path: Path, error: ConfigError) -> None:
+    """Say nothing: what is wrong with files was told where it is written."""
+    del path, error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 
 import msgspec
@@ -65,3 +66,15 @@ def parse_bind(text: str) -> Bind:
         host = match["bracketed"] or match["host"]
         return TcpBind("" if host == "*" else host, int(match["port"]))
     raise ConfigError(f"cannot listen at {text!r}", hint=f"write {EXAMPLE}")
+
+
+def is_local(bind: Bind) -> bool:
+    """Whether only this machine can reach `bind`; of an inherited descriptor that is not known."""
+    if not isinstance(bind, TcpBind):
+        return not str(bind).startswith("fd:")
+    if bind.host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(bind.host).is_loopback
+    except ValueError:
+        return False

@@ -28,6 +28,8 @@ class Complaints:
 
     def add(self, path: Path, what: str, hint: str = "") -> None:
         """Complain about what is at `path`."""
+        if self.source.is_incomplete(path):
+            return
         located = self.source.locate(path, what, hint)
         if located not in self.problems:
             self.problems.append(located)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import glob
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from chute.config.decode import decode
 from chute.config.document import Document
@@ -32,19 +33,27 @@ class Source:
         document: what it says.
     """
 
-    def __init__(self, file: str, text: str, document: Document) -> None:
+    def __init__(
+        self, file: str, text: str, document: Document, left_out: Sequence[Path] = ()
+    ) -> None:
         """Keep what `file` says.
 
         Args:
             file: its name.
             text: its text.
             document: what that means.
+            left_out: what was left out of that, for it is wrong in itself.
         """
+        self._incomplete = {path[:-1] for path in left_out}
         self.file = file
         self.folder = os.path.dirname(os.path.abspath(file))
         self.document = document
         self._text = text
         self._positions: Positions | None = None
+
+    def is_incomplete(self, path: Path) -> bool:
+        """Whether something in the table at `path` was left out: that it is missing was told with the reason."""
+        return path in self._incomplete
 
     def locate(self, path: Path, what: str, hint: str = "") -> Located:
         """Return a problem at `path` with its line."""
@@ -91,7 +100,10 @@ class Loader:
             return
         expanded, unset = expand(written, self._environ) if "${" in text else (written, [])
         document, wrong = decode(expanded)
-        source = Source(file, text, document or Document())
+        if document is None:
+            # What is right about it is looked at all the same, so that one run tells everything.
+            document, _ = decode(without(expanded, [problem.path for problem in wrong]))
+        source = Source(file, text, document or Document(), [problem.path for problem in wrong])
         for path, what in unset:
             self.problems.append(source.locate(path, what))
         for problem in wrong:
@@ -131,6 +143,31 @@ class Loader:
             self.problems.append(source.locate(path, str(error), error.hint))
             return
         self.take(shown, text)
+
+
+def without(value: object, paths: Sequence[Path]) -> object:
+    """Return parsed TOML without the keys at `paths`; of an element of an array, without all of the array."""
+    copy = _copied(value)
+    for path in paths:
+        keys = list(path)
+        while keys and isinstance(keys[-1], int):
+            keys.pop()
+        inner: Any = copy
+        try:
+            for key in keys[:-1]:
+                inner = inner[key]
+            del inner[keys[-1]]
+        except (KeyError, IndexError, TypeError):
+            continue  # it has gone with another one
+    return copy
+
+
+def _copied(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _copied(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_copied(each) for each in value]
+    return value
 
 
 def _blocking_read(file: str) -> str:

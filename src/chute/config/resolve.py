@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from chute import collection
 from chute.config.bind import TcpBind, UnixBind, parse_bind
+from chute.config.complaints import Complaints
 from chute.config.document import (
     ListenerTable,
     LogFormatTable,
@@ -20,6 +21,7 @@ from chute.config.load import Loader, Source
 from chute.config.model import SHUTDOWN_TIMEOUT_S, Config, Listener, Map, Site
 from chute.config.problems import InvalidConfig, Located, Path
 from chute.config.quantities import Quantity
+from chute.config.scope_parts import ScopeChecks
 from chute.config.scopes import NOTHING, anchored, merge_scopes
 from chute.config.site import SiteResolver, Surroundings
 from chute.engine.limits import Limits
@@ -85,7 +87,8 @@ def resolve(loader: Loader, *, cores: int) -> Config:
     resolver = _Resolver(loader.sources, cores)
     problems = [*loader.problems, *resolver.problems]
     if problems or resolver.config is None:
-        raise InvalidConfig(problems)
+        files = list(dict.fromkeys(problem.file for problem in problems))
+        raise InvalidConfig(sorted(problems, key=lambda each: (files.index(each.file), each.line)))
     return resolver.config
 
 
@@ -279,6 +282,10 @@ class _Resolver:
         defaults = NOTHING
         for source in self._sources:
             if source.document.defaults is not None:
+                complaints = Complaints(source)
+                checks = ScopeChecks(complaints, self._names, surroundings.formats)
+                checks.check(("defaults",), source.document.defaults)
+                self.problems.extend(complaints.problems)
                 defaults = merge_scopes(defaults, anchored(source.document.defaults, source.folder))
         resolvers = [
             SiteResolver(source, ("site", index), table, surroundings)
@@ -331,6 +338,8 @@ class _Resolver:
             self._complain(resolver.source, (*resolver.path, "default"), what, "choose one")
 
     def _complain(self, source: Source, path: Path, what: str, hint: str) -> None:
+        if source.is_incomplete(path):
+            return
         located = source.locate(path, what, hint)
         if located not in self.problems:
             self.problems.append(located)

@@ -6,7 +6,8 @@ import os
 from typing import NamedTuple
 
 from chute.config.complaints import Complaints
-from chute.config.document import AuthTable, CorsTable, Scope
+from chute.config.document import AuthTable, CorsTable, FilesTable, Scope
+from chute.config.file_options import to_options
 from chute.config.problems import Path
 from chute.config.scopes import logs_of
 from chute.config.spelling import did_you_mean
@@ -133,10 +134,20 @@ class ScopeChecks:
             self._check_auth((*path, "auth"), written.auth)
         if isinstance(written.cors, CorsTable):
             attempt((*path, "cors"), with_cors, _nothing, _cors_options(written.cors))
+        if written.files is not None:
+            self._check_files((*path, "files"), written.files)
         if written.log is not None:
             for index, options in enumerate(_log_options(written)):
                 here = (*path, "log") if isinstance(written.log, str) else (*path, "log", index)
                 self._check_log(here, options)
+
+    def _check_files(self, path: Path, files: FilesTable) -> None:
+        """Check what is said about files here; what it is taken over by says nothing of it again."""
+
+        def complain(beneath: Path, error: ConfigError) -> None:
+            self._complaints.add((*path, *beneath), str(error), error.hint)
+
+        to_options(files, "/", complain, names=self._names)
 
     def _check_auth(self, path: Path, auth: AuthTable) -> None:
         if not (auth.users or auth.file) and auth.realm is None:

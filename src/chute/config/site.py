@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from chute.config.actions import NOT_BUILT, Actions
+from chute.config.bind import is_local
 from chute.config.complaints import Complaints
 from chute.config.document import LocationTable, RewriteTable, Scope, SiteTable
 from chute.config.load import Source
@@ -142,6 +143,7 @@ class SiteResolver:
         rest = _location("/", action or _MISSING, parts)
         locations = self._locations(path, table.location, (scope, parts), None)
         self._lead_to(rest, path)
+        self._check_uploads(path, rest)
         self._check_led_to(locations)
         return Site(
             names=table.names,
@@ -250,7 +252,20 @@ class SiteResolver:
             locations=tuple(locations),
         )
         self._lead_to(location, path)
+        self._check_uploads(path, location)
         return location
+
+    def _check_uploads(self, path: Path, location: Location) -> None:
+        """See that nobody can send files who happens to reach the server."""
+        action = location.action
+        if not isinstance(action, StaticOptions) or action.uploads is None:
+            return
+        known = self._surroundings.listeners
+        binds = [known[name].bind for name in self.table.listeners or known if name in known]
+        open_to_all = [str(bind) for bind in binds if not is_local(bind)]
+        if open_to_all and not location.access.asks_for_passwords:
+            what = f"upload at {open_to_all[0]} would let anybody who reaches it send files"
+            self._complaints.add(path, what, "add auth, or listen at 127.0.0.1")
 
     # ------------------------------------------------------------------ named locations
 
