@@ -132,13 +132,20 @@ class Request:
         self.trace: Callable[[str], None] | None = None
 
     def beneath(self, prefix: bytes) -> Request:
-        """Return the same request for whoever answers beneath `prefix`: the beginning of its path, up to a slash."""
-        request = self.of(self.head, self.ends)
-        request.subpath = self.path[len(prefix) - 1 :]
-        return request
+        """Return the request for whoever answers beneath `prefix`: the beginning of its path, up to a slash.
+
+        It is no copy: what is read for the answer must narrow the reuse of this very request.
+        """
+        self.subpath = self.path[len(prefix) - 1 :]
+        return self
 
     def of(self, head: RequestHead, ends: Ends) -> Request:
-        """Return a request that was routed as this one, but came with another `head`, or by another connection."""
+        """Return a request that was routed as this one, but came with another `head`, or by another connection.
+
+        The two share their variables: what is set for one, or made once as its id is, both have.
+        """
+        if self.variables is None:
+            self.variables = {}
         request = Request(head, self.path, self.query, self.authority, ends)
         request.subpath = self.subpath
         request.site = self.site

@@ -46,6 +46,9 @@ from chute.variables.names import Names
 from chute.variables.patterns import compile_pattern
 from chute.variables.template import Purpose, Template
 
+_LOOKS_AT_VARIABLES = re.compile(r"\$(?!uri(?:[^A-Za-z0-9_]|$))|.\$", re.DOTALL)
+"""Finds what `try_files` may have beside the path itself."""
+
 Fields = tuple[tuple[bytes, Template], ...]
 
 
@@ -291,4 +294,16 @@ def _only_location(sites: list[model.Site]) -> model.Location | None:
     if len(sites) != 1 or sites[0].rewrites or sites[0].locations:
         return None
     rest = sites[0].rest
-    return None if rest.fields or rest.error_pages else rest
+    if rest.fields or rest.error_pages or rest.is_internal or rest.rewrites:
+        return None
+    # Whatever looks at variables needs a request that was routed, and an answer that says for whom it is right.
+    if any(log.when or log.format not in (COMBINED, JSON) for log in rest.logs):
+        return None
+    if isinstance(rest.action, StaticOptions):
+        return None if any(map(_LOOKS_AT_VARIABLES.search, rest.action.try_files)) else rest
+    return None if _has_variables(rest.action) else rest
+
+
+def _has_variables(action: RedirectOptions | RespondOptions) -> bool:
+    text = action.to if isinstance(action, RedirectOptions) else action.text
+    return text is not None and "$" in text

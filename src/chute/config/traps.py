@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from chute.config.model import Config, Location, Site
 from chute.routing.locations import Kind, parse_match
-from chute.routing.options import RedirectOptions, RespondOptions
+from chute.routing.options import RedirectOptions, RespondOptions, RewriteOptions
 from chute.static.options import StaticOptions
 from chute.variables.patterns import compile_pattern
 
@@ -74,11 +74,12 @@ def find_traps(config: Config, file: str) -> list[Trap]:
     roots: dict[str, tuple[str, StaticOptions]] = {}
     for site in config.sites:
         name = f"site {site.names[0]!r}" if site.names else "site"
+        found.extend(_redirects(name, site, None, site.rewrites))
         found.extend(_shadowed(name, site))
         found.extend(_dead_ends(name, site))
         for location in (site.rest, *_all(site.locations)):
             where = name if location is site.rest else f"{name}, location {location.match!r}"
-            found.extend(_redirects(where, site, location))
+            found.extend(_redirects(where, site, location.action, location.rewrites))
             found.extend(_aliases(where, location))
             if isinstance(location.action, StaticOptions):
                 roots.setdefault(location.action.root, (where, location.action))
@@ -97,13 +98,13 @@ def _all(locations: Sequence[Location]) -> Iterator[Location]:
 # ------------------------------------------------------------------ redirects
 
 
-def _redirects(where: str, site: Site, location: Location) -> Iterator[Trap]:
+def _redirects(
+    where: str, site: Site, action: object, rewrites: Sequence[RewriteOptions]
+) -> Iterator[Trap]:
     """Redirects that send people where somebody else wants them."""
-    answers = [location.action, *(each.answer for each in location.rewrites)]
+    answers = [action, *(each.answer for each in rewrites)]
     targets = [each.to for each in answers if isinstance(each, RedirectOptions)]
-    targets += [
-        each.to or "" for each in location.rewrites if each.then in ("redirect", "permanent")
-    ]
+    targets += [each.to or "" for each in rewrites if each.then in ("redirect", "permanent")]
     for target in targets:
         if _USER_SAID.match(target):
             yield Trap(
@@ -159,10 +160,15 @@ def _shadowed(name: str, site: Site) -> Iterator[Trap]:
             yield Trap(where, f"{catch_all!r} comes first and matches every path", "put it before")
         ignores_case = match.kind is Kind.REGEX_IGNORING_CASE
         pattern = compile_pattern(match.text, ignores_case=ignores_case)
-        if any(pattern.pattern == other.pattern for other, _ in patterns):
+        if any(
+            pattern.pattern == other.pattern and (other.flags & re.IGNORECASE or not ignores_case)
+            for other, _ in patterns
+        ):
             yield Trap(where, "the same expression stands before it", "make one of the two")
+        if location.when:
+            continue
         patterns.append((pattern, location.match))
-        if not location.when and _matches_everything(pattern):
+        if _matches_everything(pattern):
             catch_all = location.match
     for location in site.locations:
         yield from _pierced(name, location, patterns)

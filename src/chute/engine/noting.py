@@ -139,9 +139,15 @@ def _answered(
 ) -> Answered:
     plan, head = known.plan, known.head
     request = plan.request
-    if request is not None and head is not None and plan.is_reusable:
-        # The plan was made for another head, maybe, and for one that came by another connection.
-        request = request.of(head, ends)
+    if head is not None:
+        if request is None:
+            # Refused before it was routed, for its content: what its head says is known all the same.
+            request = Request(head, b"", None, head.field_value(b"host") or b"", ends)
+        elif plan.is_reusable:
+            # The plan was made for another head, maybe, and for one that came by another connection. An id that is
+            # made for the line is this answer's own, and not the next one's.
+            request = request.of(head, ends)
+            request.variables = dict(request.variables or {})
     return Answered(
         head,
         known.request_line,

@@ -17,7 +17,7 @@ from typing import Final, Literal, NamedTuple
 
 from chute.exchange import Answered, Ends
 from chute.middleware.access_log import escape
-from chute.variables.lookup import LogReader
+from chute.variables.lookup import LogReader, find_built_in
 from chute.variables.names import Names
 from chute.variables.template import log_reader, split
 
@@ -64,7 +64,10 @@ class TemplateFormat:
         self._peer, pieces = _take(pieces, _OF_THE_CONNECTION)
         self._moment, self._rest = _take(pieces, _OF_THE_SECOND)
         changing = _OF_THE_CONNECTION | _OF_THE_SECOND | _NEVER_THE_SAME
-        self.is_repeatable = not any(piece.name in changing for piece in self._rest)
+        self.is_repeatable = not any(
+            piece.name is not None and (piece.name in changing or _may_be_anything(piece.name))
+            for piece in self._rest
+        )
 
     def peer(self, ends: Ends) -> bytes:
         """Return the beginning that is the connection's."""
@@ -97,6 +100,11 @@ def _take(pieces: list[_Piece], names: frozenset[str]) -> tuple[list[_Piece], li
         elif piece.name is not None:
             break
     return pieces[:count], pieces[count:]
+
+
+def _may_be_anything(name: str) -> bool:
+    """Whether the configuration has defined `name`: a map looks up whatever it likes, the client's address too."""
+    return not name.isdigit() and find_built_in(name) is None
 
 
 def _about(ends: Ends) -> Answered:

@@ -2,7 +2,7 @@ r"""Handlers that need no file: redirects and fixed answers.
 
 A redirect can never be split by a line break, and never leads to another host unless the configuration names one: what
 was decoded is encoded again (`variables.encoding`), and a path that would begin with two slashes, which a browser takes
-for a host (T24), begins with one.
+for a host (T24), begins with one. What begins with something that the client sends (`$arg_next`) is always a path.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from chute.exchange import FieldLines, Handler, Request, Response, failure
 from chute.routing.options import REDIRECTS, RedirectOptions, RespondOptions
 from chute.semantics.status import reason_phrase
 from chute.variables.encoding import keep_within_url
+from chute.variables.lookup import Phase
 from chute.variables.names import Names
-from chute.variables.template import Purpose, Template
+from chute.variables.template import Purpose, Template, find, split
 
 _STATUS_MIN, _FAILURES, _STATUS_MAX = 200, 400, 599
 
@@ -59,10 +60,13 @@ def make_redirect(
         raise ConfigError("a redirect needs somewhere to lead to", hint='for example to = "/new/"')
     target = Template(options.to, names, purpose=Purpose.URL)
     names_host = options.to.startswith("//")
+    is_led_by_client = _is_led_by_client(options.to, names)
 
     def redirect(request: Request) -> Response:
         location = target.render(request)
-        if not names_host:
+        if is_led_by_client:
+            location = b"/" + location.lstrip(b"/")
+        elif not names_host:
             location = within_host(location)
         if appends_query and request.query:
             location += (b"&" if b"?" in location else b"?") + keep_within_url(request.query)
@@ -71,6 +75,18 @@ def make_redirect(
         return Response(status, [(b"Location", location)], validity=ALWAYS)
 
     return redirect
+
+
+_SENT = ("arg_", "args", "cookie_", "http_", "query_string", "request_uri")
+"""Variables that the client sends as they are; what was decoded (groups too) it sends encoded."""
+
+
+def _is_led_by_client(text: str, names: Names) -> bool:
+    """Whether the client writes the beginning of `text`, and with it the scheme and the host, if nobody minds."""
+    _, name = split(text)[0]
+    return name is not None and (
+        name.startswith(_SENT) or find(name, names, Phase.REQUEST).is_decoded
+    )
 
 
 def within_host(location: bytes) -> bytes:

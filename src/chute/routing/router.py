@@ -260,6 +260,8 @@ def _finish(way: Way, location: Location, response: Response) -> Outcome:
         # This was to be the page.
         if response.explanation is not None or response.status >= _FAILURES:
             response.release()
+            if response.validity is None:
+                failed.validity = None  # the page may be there the next time
             return _dress(way, location, failed)
         return _dress(way, location, as_failure(response, failed))
     page = None if response.explanation is None else location.error_pages.get(response.status)
@@ -282,6 +284,7 @@ def _show_page(way: Way, location: Location, response: Response, target: bytes) 
     onward.failed = response
     outcome = _redispatch(onward, location, target)
     way.request.journal = onward.request.journal or way.request.journal
+    way.request.response = onward.request.response
     return outcome
 
 

@@ -86,8 +86,17 @@ def _uri(request: Request) -> bytes:
     return request.path
 
 
+_SCHEME_AND_AUTHORITY = re.compile(rb"(?i:https?)://[^/?]*")
+
+
 def _request_uri(request: Request) -> bytes:
-    return request.head.request_target
+    """Path and query as they were sent; what an absolute form has before them is `$scheme` and `$host`."""
+    target = request.head.request_target
+    match = _SCHEME_AND_AUTHORITY.match(target)
+    if match is None:
+        return target
+    rest = target[match.end() :]
+    return rest if rest[:1] == b"/" else b"/" + rest
 
 
 def _protocol(request: Request) -> bytes:

@@ -142,8 +142,10 @@ ONE_BY_ONE = {
             "files = { upload = true }"
         },
         [
-            ("chute.toml:5: site[0].location[0]: upload at :8080 would let anybody who reaches it send files (add auth, "
-            "or listen at 127.0.0.1)")
+            (
+                "chute.toml:5: site[0].location[0]: upload at :8080 would let anybody who reaches it send files (add "
+                "auth, or listen at 127.0.0.1)"
+            )
         ],
     ),
     "nobody could come in": (
