@@ -32,7 +32,10 @@ def location(match: str, rest: str) -> str:
 WARNED = {
     "redirect to what the client says": (
         HEAD + location("/go", "redirect = '$arg_to'"),
-        "site 'a.b', location '/go': '$arg_to' redirects to whatever the client asks for (begin with a host or a slash)",
+        (
+            "site 'a.b', location '/go': '$arg_to' redirects to whatever the client asks for (begin with a host or "
+            "a slash)"
+        ),
     ),
     "rewrite to what the client says": (
         HEAD + "[[site.rewrite]]\nmatch = '^/x'\nto = '$http_referer'\nthen = 'redirect'",
@@ -40,18 +43,24 @@ WARNED = {
     ),
     "two slashes": (
         HEAD + location("/go", "redirect = '//other.example/x'"),
-        "site 'a.b', location '/go': '//other.example/x' is a host to a browser, and no path (begin with one slash, or "
-        "with https://)",
+        (
+            "site 'a.b', location '/go': '//other.example/x' is a host to a browser, and no path (begin with one "
+            "slash, or with https://)"
+        ),
     ),
     "host that anybody chooses": (
         HEAD + "default = true\n" + location("/go", "redirect = 'https://$host$request_uri'"),
-        "site 'a.b', location '/go': 'https://$host$request_uri' repeats the host of the request, and the default site "
-        "answers for any (name the host)",
+        (
+            "site 'a.b', location '/go': 'https://$host$request_uri' repeats the host of the request, and the default "
+            "site answers for any (name the host)"
+        ),
     ),
     "alias without a slash": (
         HEAD + location("/img", "alias = 'www'"),
-        "site 'a.b', location '/img': also answers for /img-and-more, where it finds nothing (nginx would serve what "
-        'is beside the folder) (write match = "/img/")',
+        (
+            "site 'a.b', location '/img': also answers for /img-and-more, where it finds nothing (nginx would serve "
+            'what is beside the folder) (write match = "/img/")'
+        ),
     ),
     "expression that takes everything": (
         HEAD + location("~ ^/", "respond = 200") + location(r"~ \.php$", "respond = 404"),
@@ -63,8 +72,10 @@ WARNED = {
     ),
     "prefix that does not keep out": (
         HEAD + location("/private/", "respond = 403") + location(r"~ \.php$", "respond = 'x'"),
-        r"site 'a.b', location '/private/': '~ \\.php$' comes before it for /private/secret.php (write match = "
-        '"^~ /private/")',
+        (
+            r"site 'a.b', location '/private/': '~ \\.php$' comes before it for /private/secret.php (write match = "
+            '"^~ /private/")'
+        ),
     ),
     "nothing at all": (
         '[[site]]\nnames = ["a.b"]',

@@ -76,6 +76,10 @@ def _carry_location(migration: Migration, parent: Level, statement: Statement) -
     except Refused as refused:
         migration.report.leave_out(statement, f"{refused.why}; what is in it went with it")
         return
+    if parent.match.startswith("~") and not level.match.startswith("~"):
+        why = "nginx never looks at a literal location within a regular expression, so it has no effect"
+        migration.report.note(statement, why)
+        return
     for inner in in_order(statement.inner):
         if inner.name != "location":
             carry_over(migration, level, inner)

@@ -221,3 +221,12 @@ def test_usual_index_page_that_another_location_answers_for_is_told(tmp_path: Pa
     assert lines_of(translation) == [
         "location = /index.html: chute would send index.html itself, and not what location = /index.html answers"
     ]
+
+
+def test_literal_location_within_a_regular_expression_is_never_found_by_nginx(tmp_path: Path):
+    inner = "location /a/b { return 403; } location ~ c { return 404; }"
+    text = f"http {{ server {{ root /srv; location ~ ^/a {{ {inner} }} }} }}"
+    table, translation = translate_text(tmp_path, text)
+    (location,) = table["site"][0]["location"]
+    assert [inner["match"] for inner in location["location"]] == ["~ c"]
+    assert any("never looks at a literal location" in note.why for note in translation.notes)
