@@ -21,6 +21,7 @@ from chute.cli.explain import explain
 from chute.cli.import_nginx import import_nginx
 from chute.cli.run import run
 from chute.cli.serve import serve
+from chute.cli.signals import COMMANDS
 from chute.config.problems import InvalidConfig
 from chute.errors import ConfigError
 
@@ -39,6 +40,8 @@ chute.add_command(run)
 chute.add_command(check)
 chute.add_command(explain)
 chute.add_command(import_nginx)
+for command in COMMANDS:
+    chute.add_command(command)
 chute.add_command(compress)
 chute.add_command(doctor)
 

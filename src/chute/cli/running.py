@@ -11,6 +11,7 @@ from chute.errors import ConfigError
 from chute.middleware.log_file import STANDARD_OUTPUT, LogFile
 from chute.supervisor.generation import Generation
 from chute.supervisor.master import Master
+from chute.supervisor.pid_file import PidFile
 from chute.supervisor.worker import run_worker
 
 
@@ -28,16 +29,24 @@ def run_config(config: Config, load: Callable[[], Config] | None = None) -> int:
     try:
         for path in _log_paths(config):
             LogFile(path).close()  # find out now, and not in each worker
+        pid_file = None if config.pid_file is None else PidFile(config.pid_file)
     except ConfigError:
         generation.close()
         raise
+    try:
+        return _run(generation, load)
+    finally:
+        generation.close()
+        if pid_file is not None:
+            pid_file.remove()
+
+
+def _run(generation: Generation, load: Callable[[], Config] | None) -> int:
+    config = generation.config
     on_ready = functools.partial(show_panel, config, generation.listening)
     if config.workers > 1 or load is not None:
         return Master(generation, load).run(on_ready)
-    try:
-        run_worker(config, generation.shared, generation.sockets_of(0), on_ready=on_ready)
-    finally:
-        generation.close()
+    run_worker(config, generation.shared, generation.sockets_of(0), on_ready=on_ready)
     return 0
 
 

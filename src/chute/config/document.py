@@ -372,6 +372,7 @@ class Document(Table, frozen=True, kw_only=True):
         include: other files that belong to this one, such as `["sites/*.toml"]`, relative to it. A pattern that
             matches nothing is an error unless it begins with `?`.
         workers: serving processes; `"auto"` for one per core.
+        pid_file: a file with the number of the process, for `chute reload`, `chute quit` and `chute reopen`.
         shutdown_timeout: how long answers that are on their way may take when the server is to end in peace (SIGQUIT),
             or another configuration takes over.
         debug_headers: whether answers tell how they are carried (`Server-Timing`); prepared answers are then not used.
@@ -387,6 +388,7 @@ class Document(Table, frozen=True, kw_only=True):
 
     include: Names = ()
     workers: int | Literal["auto"] | None = None
+    pid_file: str | None = None
     shutdown_timeout: Duration | None = None
     debug_headers: bool | None = None
     poller: Literal["auto", "portable"] | None = None

@@ -118,6 +118,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         debug_headers: whether answers tell how they are carried.
         poller: `auto` takes epoll where there is one; `portable` does without.
         limits: bounds for peers.
+        pid_file: where the number of the process is written, or None.
         shutdown_timeout_s: how long answers that are on their way may take when the server is to end (QUIT).
     """
 
@@ -129,6 +130,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     debug_headers: bool = False
     poller: PollerChoice = "auto"
     limits: Limits = Limits()
+    pid_file: str | None = None
     shutdown_timeout_s: float = SHUTDOWN_TIMEOUT_S
 
     def all_locations(self) -> list[Location]:

@@ -27,6 +27,8 @@ def render_config(config: Config) -> str:
     document: dict[str, object] = {}
     if config.workers != 1:
         document["workers"] = config.workers
+    if config.pid_file is not None:
+        document["pid_file"] = config.pid_file
     if config.shutdown_timeout_s != SHUTDOWN_TIMEOUT_S:
         document["shutdown_timeout"] = str(Duration(config.shutdown_timeout_s))
     if config.debug_headers:

@@ -129,6 +129,7 @@ class _Resolver:
             debug_headers=bool(self._scalar("debug_headers")),
             poller=self._scalar("poller") or "auto",  # type: ignore[arg-type]
             limits=self._limits(),
+            pid_file=self._pid_file(),
             shutdown_timeout_s=self._shutdown_timeout_s(),
         )
 
@@ -147,6 +148,13 @@ class _Resolver:
                 self._complain(source, (key,), what, "say it once")
             found, where = value, source
         return found
+
+    def _pid_file(self) -> str | None:
+        path = self._scalar("pid_file")
+        if not isinstance(path, str):
+            return None
+        folder = next(each.folder for each in self._sources if each.document.pid_file == path)
+        return os.path.join(folder, path)
 
     def _shutdown_timeout_s(self) -> float:
         timeout = self._scalar("shutdown_timeout")

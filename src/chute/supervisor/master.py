@@ -24,6 +24,7 @@ from chute.config.model import Config
 from chute.errors import ConfigError
 from chute.supervisor.children import CANNOT_START, NEVER, Child, shown_end, start_child
 from chute.supervisor.generation import Generation
+from chute.supervisor.notify import READY, STOPPING, notify, reloading
 from chute.supervisor.wakeup import Wakeup
 from chute.supervisor.worker import run_worker
 
@@ -142,6 +143,7 @@ class Master:
             self._switch(generation)
         elif not self._has_served:
             self._has_served = True
+            notify(READY)
             if self._on_ready is not None:
                 self._on_ready()
 
@@ -205,6 +207,8 @@ class Master:
         """Have all workers end, by `number`; a TERM counts after a QUIT, and not the other way round."""
         if self._is_cut or (self._is_ending and number == signal.SIGQUIT):
             return
+        if not self._is_ending:
+            notify(STOPPING)
         self._is_ending = True
         self._is_cut = number == signal.SIGTERM
         self._due.clear()
@@ -228,6 +232,7 @@ class Master:
         if self._next is not None:
             logger.warning("a new configuration is being started already")
             return
+        notify(reloading())
         try:
             config = self._load()
             number = self._current.number + 1
@@ -235,6 +240,7 @@ class Master:
         except ConfigError as error:
             for line in str(error).splitlines():
                 logger.error("the configuration stays what it was: %s", line)  # noqa: TRY400 - theirs, not ours
+            notify(READY)
             return
         for slot in range(config.workers):
             self._start(slot, self._next)
@@ -250,6 +256,7 @@ class Master:
             child.give_up_s = give_up_s
             child.tell(signal.SIGQUIT)
         old.retire(successor)
+        notify(READY)
         logger.info("the configuration was read again, and is served")
 
     def _abandon(self, generation: Generation) -> None:
@@ -260,6 +267,7 @@ class Master:
             child.give_up_s = monotonic_s() + STOP_TIMEOUT_S
             child.tell(signal.SIGTERM)
         generation.retire(self._current)
+        notify(READY)
         logger.error("the configuration stays what it was")
 
     # ------------------------------------------------------------------ time
