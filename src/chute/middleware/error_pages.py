@@ -10,10 +10,8 @@ import html
 import json
 
 from chute.exchange import Response
-from chute.semantics.negotiation import choose_media_type
+from chute.semantics.negotiation import ERROR_TYPES, choose_media_type
 from chute.semantics.status import reason_phrase
-
-OFFERS = (b"text/html", b"application/json", b"text/plain")
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -47,7 +45,7 @@ def with_page(response: Response, accept: bytes | None) -> Response:
     explanation = response.explanation
     if explanation is None:
         return response
-    chosen = choose_media_type(accept, OFFERS)
+    chosen = choose_media_type(accept, ERROR_TYPES)
     content = _render(chosen, response.status, explanation)
     content_type = chosen + b"; charset=utf-8" if chosen.startswith(b"text/") else chosen
     fields = [(b"Content-Type", content_type), *response.fields]

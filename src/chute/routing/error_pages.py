@@ -2,7 +2,8 @@
 
 The status stays what it was, and so do the fields that explain it (Allow, Retry-After, WWW-Authenticate). The other
 path is asked for with GET, without a range and without conditions: a client that has the page already has it for
-another status. If there is a failure there too, the usual page is shown.
+another status. If there is a failure there too, the usual page is shown; and it is for a client that would rather
+have JSON or plain text than what a name that ends with `.html` leads to.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Final, NamedTuple
 from chute.errors import ConfigError
 from chute.exchange import Request, Response
 from chute.semantics.messages import RequestHead
+from chute.semantics.negotiation import reads_pages
 from chute.semantics.status import reason_phrase
 
 _STATUSES = re.compile(r"[45][0-9]{2}(?: +[45][0-9]{2})*")
@@ -23,7 +25,7 @@ EXAMPLE = (
 )
 
 _ABOUT_THE_FILE: Final = frozenset(
-    {b"accept-ranges", b"content-disposition", b"etag", b"last-modified"}
+    {b"accept-ranges", b"cache-control", b"content-disposition", b"etag", b"last-modified"}
 )
 """Fields about a representation that can be asked for under its own path, where it is none of this one."""
 
@@ -73,6 +75,12 @@ def compile_pages(pages: Sequence[tuple[int, str]]) -> Mapping[int, ErrorPage]:
         ConfigError: one is no page.
     """
     return {status: parse_page(page) for status, page in pages}
+
+
+def is_for(page: ErrorPage, request: Request) -> bool:
+    """Whether `page` is shown to whoever sent `request`: a page of HTML only to those who read pages."""
+    is_html = page.target.endswith((b".html", b".htm"))
+    return not is_html or reads_pages(request.head.field_value(b"accept"))
 
 
 def request_for_page(request: Request) -> Request:

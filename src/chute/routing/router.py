@@ -35,7 +35,7 @@ from chute.exchange import (
     Validity,
     failure,
 )
-from chute.routing.error_pages import ErrorPage, as_failure, request_for_page
+from chute.routing.error_pages import ErrorPage, as_failure, is_for, request_for_page
 from chute.routing.hosts import Hosts
 from chute.routing.locations import Locations
 from chute.routing.rewrites import Ended, Steps
@@ -265,7 +265,8 @@ def _finish(way: Way, location: Location, response: Response) -> Outcome:
             return _dress(way, location, failed)
         return _dress(way, location, as_failure(response, failed))
     page = None if response.explanation is None else location.error_pages.get(response.status)
-    if page is None:
+    is_spent = page is not None and page.target and way.rounds_left < 0
+    if page is None or is_spent or not is_for(page, way.request):
         return _dress(way, location, response)
     if page.sentence:
         response.explanation = page.sentence

@@ -53,6 +53,15 @@ class _MediaRange(NamedTuple):
         )
 
 
+ERROR_TYPES: Final = (b"text/html", b"application/json", b"text/plain")
+"""What an error can be told in, the usual one first."""
+
+
+def reads_pages(accept: bytes | None) -> bool:
+    """Whether a client would rather be told of an error by a page than in any other way."""
+    return choose_media_type(accept, ERROR_TYPES) == ERROR_TYPES[0]
+
+
 def choose_media_type(accept: bytes | None, offers: Sequence[bytes]) -> bytes:
     """Pick the offer that an Accept field prefers.
 

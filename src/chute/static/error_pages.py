@@ -13,11 +13,8 @@ from collections.abc import Sequence
 from chute.exchange import Request, Response
 from chute.files.open_files import OpenFile, OpenFiles
 from chute.files.respond import whole
-from chute.semantics.negotiation import choose_media_type
+from chute.semantics.negotiation import reads_pages
 from chute.static.media_types import MediaTypes
-
-OFFERS = (b"text/html", b"application/json", b"text/plain")
-"""What an error can be told in; the site's own documents are pages."""
 
 
 class ErrorPages:
@@ -47,7 +44,7 @@ class ErrorPages:
             response.explanation = page
             return response
         accept = request.head.field_value(b"accept")
-        if choose_media_type(accept, OFFERS) != OFFERS[0]:
+        if not reads_pages(accept):
             return response
         name = os.fsencode(page).lstrip(b"/")
         file = self._files.look_up(name).found
