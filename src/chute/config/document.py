@@ -203,7 +203,7 @@ class Scope(Table, frozen=True, kw_only=True):
         files: how files are served.
         fields: fields for every answer, by name; may contain variables; `""` takes a field of a wider scope back.
         error_pages: what is shown for failures, by status (`"404"`, `"502 503"`): a path, `"@name"` for a location, or
-            a sentence.
+            a sentence. A path that ends with `.html` is for clients that read pages; others are told in JSON or text.
         auth: who may come in; `"off"` for everybody.
         cors: which pages of other origins may read; `"off"` for none.
         security_fields: a set of fields that tell browsers to be careful: `"off"`, `"basic"` or `"strict"`.

@@ -2,8 +2,9 @@
 
 The status stays what it was, and so do the fields that explain it (Allow, Retry-After, WWW-Authenticate). The other
 path is asked for with GET, without a range and without conditions: a client that has the page already has it for
-another status. If there is a failure there too, the usual page is shown; and it is for a client that would rather
-have JSON or plain text than what a name that ends with `.html` leads to.
+another status. If there is a failure there too, the usual page is shown. What a name that ends with `.html` leads to
+is for those who read pages: a client that would rather have JSON or plain text gets the small answer that the engine
+makes.
 """
 
 from __future__ import annotations
