@@ -12,6 +12,11 @@ What is known to differ, and is compared so that it does not matter:
 - A rewritten path is normalised in chute and not in nginx: no rewrite here makes a path that would change.
 - In nginx a map with a regular expression changes what `$1` means in all that comes after it, in chute it does not. So
   sites that use such a map do not show their groups.
+- nginx keeps the value of a map that was read once, even if a rewrite has changed what it was made of since; chute
+  reads it anew. The maps here are made of what no rewrite changes.
+- Files are only asked for with GET: chute answers any other method with 405, nginx looks for the file first.
+- A folder without its slash leads to the same with a slash and the query: chute keeps the `?` of an empty one.
+- Where an `if` of nginx holds, its location forgets `try_files`. So locations that try files have no conditions.
 - A request that is refused is refused by both (400); what is said about it is not compared.
 """
 
@@ -29,7 +34,7 @@ from hypothesis import strategies as st
 from configured import Configured
 from nginx_locations import answering_nginx, drawn
 from oracle import NGINX
-from running import Wire
+from running import Reply, Wire
 
 pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
 
@@ -50,12 +55,26 @@ class Step(NamedTuple):
     words: tuple[str, ...]
 
 
+class Place(NamedTuple):
+    """A location: what it is for, its steps, and what answers: its name, the files, or what `tried` leads to."""
+
+    match: str
+    steps: tuple[Step, ...]
+    kind: str
+    is_internal: bool
+
+
 class Site(NamedTuple):
-    """Steps, locations with steps, and whether groups are shown."""
+    """Steps, locations, whether groups are shown, and what answers for what is missing."""
 
     steps: tuple[Step, ...]
-    locations: tuple[tuple[str, tuple[Step, ...]], ...]
+    locations: tuple[Place, ...]
     shows_groups: bool
+    page: str
+
+    @property
+    def has_files(self) -> bool:
+        return any(place.kind != "name" for place in self.locations)
 
 
 REGEXES = [
@@ -102,6 +121,15 @@ LEFTS = [
 RIGHTS = ["a", "POST", "1", "2", "/a/b", "x-1"]
 PATTERNS = ["^a", "B", "^$", "(1)", "^/a/(.*)", "[0-9]$"]
 
+
+def without_conditions(place: Place) -> Place:
+    """Take the conditions from a place that tries files: nginx forgets about trying where an `if` holds."""
+    if place.kind not in ("tried", "computed"):
+        return place
+    steps = [step._replace(condition=None) for step in place.steps if step.verb != "return"]
+    return place._replace(steps=tuple(steps))
+
+
 conditions = st.one_of(
     st.tuples(st.sampled_from(LEFTS), st.just(""), st.just("")),
     st.tuples(st.sampled_from(LEFTS), st.sampled_from(["=", "!="]), st.sampled_from(RIGHTS)),
@@ -138,11 +166,18 @@ sites = st.builds(
     Site,
     st.lists(steps, max_size=3).map(tuple),
     st.lists(
-        st.tuples(matches, st.lists(steps, max_size=3).map(tuple)),
+        st.builds(
+            Place,
+            matches,
+            st.lists(steps, max_size=3).map(tuple),
+            st.sampled_from(["name", "name", "name", "files", "tried", "computed"]),
+            st.sampled_from([False, False, False, False, True]),
+        ),
         max_size=5,
-        unique_by=lambda location: location[0],
-    ).map(tuple),
+        unique_by=lambda place: place.match,
+    ).map(lambda places: tuple(map(without_conditions, places))),
     st.booleans(),
+    st.sampled_from(["", "", "/page", "@page"]),
 )
 
 targets = st.builds(
@@ -201,19 +236,35 @@ def nginx_steps(steps: tuple[Step, ...]) -> str:
     return "\n".join(lines)
 
 
-def nginx_servers(made: list[Site], path: Path) -> str:
+def nginx_location(place: Place, name: str, site: Site) -> str:
+    answer = {
+        "name": f"return 200 {word(shown(name, site))};",
+        "files": "",
+        "tried": "try_files $uri $uri/ @tried;",
+        "computed": "try_files /b$uri/$arg_x $uri.txt =410;",
+    }[place.kind]
+    modifier, _, path = place.match.rpartition(" ")
+    internal = "internal;" if place.is_internal else ""
+    return (
+        f"location {modifier} {word(path)} {{ {internal} {nginx_steps(place.steps)} {answer} }}\n"
+    )
+
+
+def nginx_servers(made: list[Site], path: Path, root: Path) -> str:
     servers = [
-        'map $arg_x $m { default d; a mapped; 1 $arg_y; b ""; }',
+        'map $cookie_c $m { default d; a mapped; 1 $http_x_y; b ""; }',
         'map $http_x_y $n { default ""; ~^x-(?<part>.) r-$part; ~*B big; a $uri; }',
     ]
     for number, site in enumerate(made):
         locations = "".join(
-            f"location {match.rpartition(' ')[0]} {word(match.rpartition(' ')[2])} {{ {nginx_steps(steps)} "
-            f"return 200 {word(shown(f'L{index}', site))}; }}\n"
-            for index, (match, steps) in enumerate(site.locations)
+            nginx_location(place, f"L{index}", site) for index, place in enumerate(site.locations)
         )
+        page = f"error_page 404 410 {site.page};" if site.page else ""
         servers.append(
             f"server {{ listen unix:{path}; server_name s{number}.test; absolute_redirect off;\n"
+            f"root {root if site.has_files else path.with_name('none')}; {page}\n"
+            'location = /page { return 200 "page"; } location @page { return 200 "at page"; }'
+            f"location @tried {{ return 200 {word(shown('tried', site))}; }}\n"
             f'set $v ""; set $w ""; set $named ""; {nginx_steps(site.steps)}\n{locations} }}'
         )
     return "\n".join(servers)
@@ -255,26 +306,56 @@ def chute_steps(steps: tuple[Step, ...], last: str = "") -> str:
     return f"rewrite = [{', '.join(written)}]"
 
 
+def chute_location(place: Place, name: str, site: Site) -> list[str]:
+    lines = ["[[site.location]]", f"match = {text(place.match)}"]
+    if place.is_internal:
+        lines.append("internal = true")
+    if place.kind == "name":
+        # In nginx a return takes its turn among the rewrites.
+        last = f"{{ respond = {{ text = {text(shown(name, site))} }} }}"
+        return [*lines, "respond = 404", chute_steps(place.steps, last)]
+    tried = {
+        "files": [],
+        "tried": ["$uri", "$uri/", "@tried"],
+        "computed": ["/b$uri/$arg_x", "$uri.txt", "=410"],
+    }
+    if tried[place.kind]:
+        lines.append(f"files = {{ try_files = {text(tried[place.kind])} }}")
+    return [*lines, chute_steps(place.steps)]
+
+
 def chute_config(made: list[Site], path: Path) -> str:
     lines = [
         f'[listener.main]\nbind = "unix:{path}"',
-        '[defaults]\nlog = "off"',
-        '[map.m]\nsource = "$arg_x"\ndefault = "d"\nvalues = { a = "mapped", 1 = "$arg_y", b = "" }',
+        '[defaults]\nlog = "off"\nfiles = { hidden = true, compress = false, sidecars = false }',
+        '[map.m]\nsource = "$cookie_c"\ndefault = "d"\nvalues = { a = "mapped", 1 = "$http_x_y", b = "" }',
         '[map.n]\nsource = "$http_x_y"\nvalues = { "~^x-(?<part>.)" = "r-$part", "~*B" = "big", a = "$uri" }',
     ]
     unset = tuple(Step(None, "set", (name, "")) for name in ("v", "w"))
     for number, site in enumerate(made):
         lines.append(f'[[site]]\nnames = ["s{number}.test"]')
+        if site.has_files:
+            lines.append('root = "www"')
+        if site.page:
+            lines.append(f'error_pages = {{ "404 410" = "{site.page}" }}')
         lines.append(chute_steps((*unset, *site.steps)))
-        for index, (match, steps) in enumerate(site.locations):
-            last = f"{{ respond = {{ text = {text(shown(f'L{index}', site))} }} }}"
-            lines.append(
-                f"[[site.location]]\nmatch = {text(match)}\nrespond = 404\n{chute_steps(steps, last)}"
-            )
+        for match, answer in (
+            ("= /page", text("page")),
+            ("@page", text("at page")),
+            ("@tried", text(shown("tried", site))),
+        ):
+            lines.append(f"[[site.location]]\nmatch = {text(match)}\nrespond = {answer}")
+        for index, place in enumerate(site.locations):
+            lines.extend(chute_location(place, f"L{index}", site))
     return "\n".join(lines)
 
 
 # ------------------------------------------------------------------ what they answer
+
+
+def told(reply: Reply) -> bytes:
+    """Return the content, unless it is what a server says of failures by itself."""
+    return reply.body if reply.status == 200 or b"page" in reply.body[:7] else b""
 
 
 def ask(path: Path, heads: list[bytes]) -> list[tuple[int, bytes]]:
@@ -306,13 +387,25 @@ def comparable(answer: tuple[int, bytes]) -> tuple[int, bytes]:
     status, value = answer
     if value.startswith(b"//"):
         value = b"/" + value.lstrip(b"/")
-    return status, unquote_to_bytes(value)
+    return status, unquote_to_bytes(value.removesuffix(b"?"))
 
 
-def head_of(number: int, request: tuple[str, str, str]) -> bytes:
+def head_of(number: int, site: Site, request: tuple[str, str, str]) -> bytes:
     method, target, lines = request
+    if site.has_files:
+        method = "GET"
     length = "Content-Length: 0\r\n" if method == "POST" else ""
     return f"{method} {target} HTTP/1.1\r\nHost: s{number}.test\r\n{lines}{length}\r\n".encode()
+
+
+def write_files(root: Path) -> None:
+    """Write files for some of the paths; nginx reads them as somebody else."""
+    for name in ("a/b", "a/c.txt", "c", "x.php", "b/a/b/a", "b/c/1", "bb/index.html", "C.txt"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(f"file {name}")
+    for path in (root, *root.parents, *root.rglob("*")):
+        if path.is_relative_to("/tmp"):
+            path.chmod(path.stat().st_mode | (0o055 if path.is_dir() else 0o044))
 
 
 @pytest.mark.timeout(180)
@@ -320,13 +413,20 @@ def test_rewrites_and_variables_mean_what_they_mean_to_nginx(tmp_path: Path):
     made = drawn(sites, SITES)
     asked = drawn(st.lists(requests, min_size=REQUESTS, max_size=REQUESTS), len(made))
     asked *= -(-len(made) // len(asked))
-    heads = [head_of(number, request) for number in range(len(made)) for request in asked[number]]
+    heads = [
+        head_of(number, site, request)
+        for number, site in enumerate(made)
+        for request in asked[number]
+    ]
     assert len(heads) >= 10_000
     place = tmp_path / "nginx"
     place.mkdir()
-    with answering_nginx(nginx_servers(made, place / "sock"), place, place / "sock"):
-        expected = ask(place / "sock", heads)
     configured = Configured(tmp_path)
+    write_files(configured.folder)
+    with answering_nginx(
+        nginx_servers(made, place / "sock", configured.folder), place, place / "sock"
+    ):
+        expected = ask(place / "sock", heads)
     configured.file.write_text(chute_config(made, tmp_path / "sock"))
     chute = configured.start()
     try:

@@ -332,7 +332,7 @@ class StaticHandler:
             return Absent.MISSING  # a value that was never a path may climb
         if self._is_hidden(path):
             return Absent.MISSING
-        if path.endswith(b"/"):
+        if candidate.template.text.endswith("/"):  # as in nginx, whatever the variables end with
             return self._try_folder(visit, path[1:])
         return self._try_file(visit, path[1:])
 

@@ -238,7 +238,8 @@ BUILT_IN: dict[str, Variable] = {
     "request_uri": Variable(_request_uri),
     "scheme": Variable(lambda request: request.ends.scheme),
     "server_addr": Variable(
-        narrowing(_PEER, lambda request: os.fsencode(request.ends.local_address))
+        narrowing(_PEER, lambda request: os.fsencode(request.ends.local_address)),
+        read_answered=lambda answered: os.fsencode(answered.ends.local_address),
     ),
     "server_name": Variable(lambda request: request.site),
     "server_port": Variable(lambda request: _port(request.ends.local_port)),
