@@ -57,3 +57,13 @@ def worker_count(context: click.Context, parameter: click.Parameter, value: str)
             f"{value!r} is neither a number from 1 to {WORKERS_MAX} nor 'auto'", context, parameter
         )
     return count
+
+
+log_level_option = option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="What the error log on standard error tells.",
+)
+"""Declares `--log-level`."""

@@ -7,7 +7,7 @@ import logging
 import click
 
 from chute.cli.config_options import config_option, read_config, read_nginx
-from chute.cli.options import option
+from chute.cli.options import log_level_option, option
 from chute.cli.running import run_config
 from chute.cli.warnings import warn_of_traps
 from chute.config.model import Config
@@ -21,13 +21,7 @@ from chute.config.model import Config
     metavar="FILE",
     help="Translate this nginx.conf, and run that.",
 )
-@option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default="info",
-    show_default=True,
-    help="What the error log on standard error tells.",
-)
+@log_level_option
 @click.pass_context
 def run(context: click.Context, config: str, *, nginx: str | None, log_level: str) -> None:
     """Serve what FILE (chute.toml) says.

@@ -10,7 +10,7 @@ import msgspec
 
 from chute.cli.access_options import access_options, make_access_options, make_upload_options
 from chute.cli.file_options import file_options, make_static_options
-from chute.cli.options import option, seconds_option, worker_count
+from chute.cli.options import log_level_option, option, seconds_option, worker_count
 from chute.cli.running import run_config
 from chute.config.bind import parse_bind
 from chute.config.model import (
@@ -62,13 +62,7 @@ _LIMITS = Limits()
     show_default=True,
     help="How a line of the access log looks.",
 )
-@option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default="info",
-    show_default=True,
-    help="What the error log on standard error tells.",
-)
+@log_level_option
 @file_options
 @access_options
 @seconds_option("--head-timeout", _LIMITS.head_timeout_s, "For a request head to arrive.")
