@@ -6,6 +6,7 @@ is what a file server decides by itself: which methods, which index file, and wh
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable
@@ -61,8 +62,8 @@ class FilesUnchanged:
 
     @property
     def valid_until_s(self) -> float:
-        """The earliest time at which one of the names has to be looked at again."""
-        return min(entry.valid_until_s for entry, _ in self._seen)
+        """The earliest time at which one of the names has to be looked at again; never, if none was looked at."""
+        return min((entry.valid_until_s for entry, _ in self._seen), default=math.inf)
 
     def still_holds(self, now_s: float) -> bool:
         """Look at each name again, if its time is up."""
