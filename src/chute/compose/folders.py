@@ -14,7 +14,6 @@ from chute.clock import Clock
 from chute.compose.shared import Shared
 from chute.errors import ConfigError
 from chute.exchange import Handler, Outcome, Request, failure
-from chute.static.candidates import parse_candidates
 from chute.static.handler import StaticHandler
 from chute.static.options import StaticOptions
 from chute.variables.names import Names
@@ -82,8 +81,6 @@ class Folders:
         Raises:
             ConfigError: it cannot be opened.
         """
-        # Looked at before the folder is open, since a handler that cannot be made closes nothing.
-        parse_candidates(options.try_files, self._names)
         ledger = self._shared.ledger_of(options)
         static = StaticHandler(options, self._clock, ledger, self._names)
         self._opened.append(static)

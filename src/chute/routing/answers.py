@@ -72,7 +72,7 @@ def make_redirect(
             location += (b"&" if b"?" in location else b"?") + keep_within_url(request.query)
         if request.trace is not None:
             request.trace(f"redirects to {location.decode()} ({status})")
-        return Response(status, [(b"Location", location)], validity=ALWAYS)
+        return Response(status, [(b"Location", location or b"/")], validity=ALWAYS)
 
     return redirect
 

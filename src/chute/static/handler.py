@@ -109,6 +109,9 @@ class StaticHandler:
         Raises:
             ConfigError: the folder cannot be opened, or what is to be tried means nothing.
         """
+        # What can be refused is looked at before anything is open: a handler that cannot be made closes nothing.
+        self._candidates = parse_candidates(options.try_files, names)
+        self._prefix = checked_prefix(options.prefix)
         self._root = Root(os.fsencode(options.root), links=options.links)
         # Whoever uploads looks at what has become of it at once, and may ask another worker.
         valid_s = options.valid_s if options.uploads is None else 0.0
@@ -126,8 +129,6 @@ class StaticHandler:
         self._answers = make_answers(options, self._files, self._media_types)
         self._index = [os.fsencode(name) for name in options.index]
         self._only = None if options.only is None else os.fsencode(options.only)
-        self._prefix = checked_prefix(options.prefix)
-        self._candidates = parse_candidates(options.try_files, names)
         self._error_pages = ErrorPages(self._files, self._media_types, options.error_documents)
         self._serves_hidden = options.hidden
         self._folder_pages = (

@@ -60,10 +60,23 @@ def narrowing(reuse: Reuse, read: Reader) -> Reader:
     return read_and_narrow
 
 
+_NAME = re.compile(rb"[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]")
+
+
 def _host(request: Request) -> bytes:
-    """The host without its port, in lower case; of a request without one, the name of the site."""
+    """The host without its port, in lower case; of a request without one, the name of the site, or our address.
+
+    It is never empty: `https://$host$request_uri` would make a host of what the client has put into the path.
+    """
     host = host_of(request.authority)
-    return host or request.site
+    if host:
+        return host
+    if _NAME.fullmatch(request.site) and request.site != b"_":
+        return request.site
+    address = request.ends.local_address
+    if ":" in address:
+        return f"[{address}]".encode()
+    return address.encode() if address and "/" not in address else b"localhost"
 
 
 def host_of(authority: bytes) -> bytes:

@@ -89,13 +89,14 @@ class Template:
         self.constant: bytes | None = None
         self._pieces: list[Piece] = []
         if "$" not in text:
-            self.constant = text.encode("utf-8", "surrogateescape")
+            constant = text.encode("utf-8", "surrogateescape")
+            self.constant = keep_within_url(constant) if purpose is Purpose.URL else constant
             return
         is_query = False
         for literal, name in split(text):
             if name is None:
                 is_query = is_query or b"?" in literal
-                self._add_literal(literal)
+                self._add_literal(keep_within_url(literal) if purpose is Purpose.URL else literal)
                 continue
             variable = find(name, names, until)
             self.phase = max(self.phase, variable.phase)
