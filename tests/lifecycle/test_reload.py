@@ -194,3 +194,16 @@ def test_worker_that_is_killed_loses_nobody_else(configured: Configured):
     )
     assert all(chute.get("/a.txt").body == b"small" for _ in range(40))
     assert "SIGKILL; it is replaced" in chute.errors()
+
+
+def test_configuration_that_new_workers_cannot_serve_changes_nothing(configured: Configured):
+    """Found only when they start: the log is a folder. More workers were to come, and their sockets go again."""
+    configured.write(mark="one")
+    chute = configured.start()
+    before = children(chute.pid)
+    configured.write(mark="two", workers=5)
+    configured.file.write_text(configured.file.read_text().replace("access.log", "www"))
+    configured.reload("stays what it was")
+    assert "cannot write the access log" in chute.errors()
+    wait_until(lambda: children(chute.pid) == before, what="the end of the new workers")
+    assert all(chute.get("/a.txt")["x-mark"] == "one" for _ in range(60))

@@ -39,18 +39,20 @@ class Generation:
         self.config = config
         self.listening: list[Listening] = []
         known = {each.asked: each for each in (earlier.listening if earlier is not None else ())}
-        opened: list[Listening] = []
+        self._opened: list[Listening] = []
+        self._grown: list[tuple[Listening, int]] = []
         try:
             for listener in config.listeners:
                 found = known.get(listener)
                 if found is None:
                     found = open_listening(listener, config.workers)
-                    opened.append(found)
-                found.grow(config.workers)
+                    self._opened.append(found)
+                else:
+                    self._grown.append((found, len(found.sockets)))
+                    found.grow(config.workers)
                 self.listening.append(found)
         except BaseException:
-            for each in opened:
-                each.close()
+            self._give_back()
             raise
         self.shared = Shared(config)
 
@@ -82,6 +84,20 @@ class Generation:
             if each not in successor.listening:
                 each.close()
         self.shared.close()
+
+    def abandon(self) -> None:
+        """Give back what this generation has added: the earlier one goes on.
+
+        A socket without a worker must not stay open: the kernel would give it its share of the connections.
+        """
+        self._give_back()
+        self.shared.close()
+
+    def _give_back(self) -> None:
+        for each in self._opened:
+            each.close()
+        for each, workers in self._grown:
+            each.shrink(workers)
 
     def close(self) -> None:
         """Close everything, and remove the names of Unix sockets."""

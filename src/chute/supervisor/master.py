@@ -266,7 +266,7 @@ class Master:
             child.is_ending = True
             child.give_up_s = monotonic_s() + STOP_TIMEOUT_S
             child.tell(signal.SIGTERM)
-        generation.retire(self._current)
+        generation.abandon()
         notify(READY)
         logger.error("the configuration stays what it was")
 

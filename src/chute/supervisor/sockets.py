@@ -54,6 +54,14 @@ class Listening:
         sock.listen(LISTEN_BACKLOG)
         return sock
 
+    def shrink(self, count: int) -> None:
+        """Close the sockets beyond the first `count`, which nobody accepts from."""
+        kept, rest = self.sockets[:count], self.sockets[count:]
+        self.sockets = kept
+        for sock in rest:
+            if sock not in kept:
+                sock.close()
+
     def close(self) -> None:
         """Close every socket, and remove the name of a Unix one if it still is ours."""
         for sock in self.sockets:
