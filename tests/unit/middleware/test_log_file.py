@@ -155,3 +155,30 @@ def test_closed_log_holds_no_descriptor(tmp_path: Path):
     log = LogFile(str(tmp_path / "access.log"))
     log.close()
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_file_that_was_moved_away_is_left_behind(tmp_path: Path):
+    path = tmp_path / "a.log"
+    log = LogFile(str(path))
+    log.write(b"old\n")
+    path.rename(tmp_path / "a.log.1")
+    log.write(b"still old\n")
+    log.reopen()
+    log.write(b"new\n")
+    log.close()
+    assert path.read_bytes() == b"new\n"
+    assert (tmp_path / "a.log.1").read_bytes() == b"old\nstill old\n"
+
+
+def test_file_that_cannot_be_opened_anew_is_written_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    log = LogFile(str(folder / "a.log"))
+    folder.rename(tmp_path / "moved")
+    log.reopen()
+    log.write(b"line\n")
+    log.close()
+    assert (tmp_path / "moved/a.log").read_bytes() == b"line\n"
+    assert "the old file is written on" in caplog.text
