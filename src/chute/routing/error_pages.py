@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from chute.errors import ConfigError
 from chute.exchange import Request, Response
+from chute.routing.options import REDIRECTS
 from chute.semantics.messages import RequestHead
 from chute.semantics.negotiation import reads_pages
 from chute.semantics.status import reason_phrase
@@ -104,7 +105,7 @@ def request_for_page(request: Request) -> Request:
 
 
 def as_failure(page: Response, original: Response) -> Response:
-    """Return `page` as the content of `original`, which it takes the place of."""
+    """Return `page` as the content of `original`, which it takes the place of; a redirect stays one, as in nginx."""
     names = {name.lower() for name, _ in original.fields}
     page.fields = [
         *original.fields,
@@ -114,7 +115,8 @@ def as_failure(page: Response, original: Response) -> Response:
             if name.lower() not in _ABOUT_THE_FILE and name.lower() not in names
         ),
     ]
-    page.status = original.status
+    if page.status not in REDIRECTS:
+        page.status = original.status
     if original.validity is None:
         page.validity = None
     return page

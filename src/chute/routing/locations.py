@@ -119,10 +119,12 @@ class Found(NamedTuple, Generic[T]):
     Attributes:
         value: of the location.
         match: of its regular expression, if it has one.
+        around: of those of the locations that it is in, outermost first: their named groups hold as well.
     """
 
     value: T
     match: re.Match[bytes] | None
+    around: tuple[re.Match[bytes], ...] = ()
 
 
 class _Prefix(Generic[T]):
@@ -228,7 +230,9 @@ class Locations(Generic[T]):
             if within is None:
                 return Found(entry.value, match)
             # What is within has the groups of the outer one, unless it has groups of its own.
-            return within if within.match is not None else Found(within.value, match)
+            if within.match is None:
+                return Found(within.value, match)
+            return within._replace(around=(match, *within.around))
         return None
 
 

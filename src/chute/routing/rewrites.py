@@ -108,7 +108,8 @@ class Steps:
                 _change_path(step, request)
                 ended = Ended.CHANGED
             if step.then == "break":
-                return Ended.STAYS
+                # Without a new path nobody was led anywhere: what is internal stays so.
+                return Ended.UNCHANGED if ended is Ended.UNCHANGED else Ended.STAYS
             if step.then == "last":
                 return ended
         return ended

@@ -49,10 +49,6 @@ ROUNDS_MAX: Final = 10
 """How often a location may be looked for anew, as in nginx."""
 
 
-_FAILURES: Final = 400
-"""The first status that means one (RFC 9110, 15)."""
-
-
 class Location(NamedTuple):
     """What answers for a part of a site, compiled.
 
@@ -177,6 +173,8 @@ def _find(way: Way) -> Location:
         if request.trace is not None:
             request.trace("no location is for this path: what the site itself says holds")
         return way.site.rest
+    for match in found.around:
+        remember_captures(request, match)
     if found.match is not None:
         remember_captures(request, found.match)
     return found.value
@@ -257,8 +255,8 @@ def _finish(way: Way, location: Location, response: Response) -> Outcome:
     """Show the page that there is for a failure, and add the fields."""
     failed = way.failed
     if failed is not None:
-        # This was to be the page.
-        if response.explanation is not None or response.status >= _FAILURES:
+        # This was to be the page. A failure with content of its own (`return 404 "gone"`) is one, as in nginx.
+        if response.explanation is not None:
             response.release()
             if response.validity is None:
                 failed.validity = None  # the page may be there the next time
@@ -301,10 +299,9 @@ def _redispatch(way: Way, location: Location, target: bytes) -> Outcome:
         if request.trace is not None:
             request.trace(f"location {target.decode()}")
         return _enter_location(way, way.site.named.get(target, way.site.rest))
-    path, mark, query = target.partition(b"?")
+    path, _, query = target.partition(b"?")
     request.path = normalise_path(b"/" + path.lstrip(b"/"))
-    if mark:
-        request.query = query or None
+    request.query = query or None  # it was for another path, and is still in `$request_uri`
     return _enter_site(way)
 
 

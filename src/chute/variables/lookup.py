@@ -71,8 +71,9 @@ def _host(request: Request) -> bytes:
     host = host_of(request.authority)
     if host:
         return host
-    if _NAME.fullmatch(request.site) and request.site != b"_":
-        return request.site
+    name = _server_name(request)
+    if _NAME.fullmatch(name) and name != b"_":
+        return name
     address = request.ends.local_address
     if ":" in address:
         return f"[{address}]".encode()
@@ -85,6 +86,11 @@ def host_of(authority: bytes) -> bytes:
     end = authority.find(b"]") + 1 if is_bracketed else authority.find(b":")
     host = authority if end < 0 else authority[:end]
     return host.lower().removesuffix(b".")
+
+
+def _server_name(request: Request) -> bytes:
+    """The first name of the site; `.example.org` goes by the host that is in it, as in nginx."""
+    return request.site.removeprefix(b".")
 
 
 def _query(request: Request) -> bytes:
@@ -254,7 +260,7 @@ BUILT_IN: dict[str, Variable] = {
         narrowing(_PEER, lambda request: os.fsencode(request.ends.local_address)),
         read_answered=lambda answered: os.fsencode(answered.ends.local_address),
     ),
-    "server_name": Variable(lambda request: request.site),
+    "server_name": Variable(_server_name),
     "server_port": Variable(lambda request: _port(request.ends.local_port)),
     "server_protocol": Variable(_protocol),
     "status": Variable(

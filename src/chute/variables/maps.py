@@ -1,8 +1,9 @@
 """Variables whose values are looked up by those of others: nginx's map.
 
 Texts are compared without regard to case, and come before regular expressions, which are tried in their order. With
-`~` a regular expression minds case, with `~*` it does not. The groups of one that matches can be used in its value, and
-nowhere else: what `$1` means elsewhere is not changed.
+`~` a regular expression minds case, with `~*` it does not. An empty value matches none of them, not even `~^$`, as in
+nginx: it has the text `""`, or the default. The groups of one that matches can be used in its value, and nowhere else:
+what `$1` means elsewhere is not changed.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def _reader(
         found = texts.get(value.lower())
         if found is not None:
             return found.render(request)
-        for pattern, template in patterns:
+        for pattern, template in patterns if value else ():
             match = pattern.search(value)
             if match is not None:
                 outer = request.captures

@@ -42,7 +42,7 @@ CHANGED, STAYS, UNCHANGED = Ended.CHANGED, Ended.STAYS, Ended.UNCHANGED
         ([step(None, "/n")], CHANGED, b"/n"),
         ([step("^/a", "/n", then="last")], CHANGED, b"/n"),
         ([step("^/a", "/n", then="break")], STAYS, b"/n"),
-        ([step("^/a", None, then="break")], STAYS, b"/a/b"),
+        ([step("^/a", None, then="break")], UNCHANGED, b"/a/b"),
         ([step("^/a", None, then="last")], UNCHANGED, b"/a/b"),
         ([step("^/a", "/n"), step("^/n", "/m")], CHANGED, b"/m"),
         ([step("^/a", "/n", then="last"), step("^/n", "/m")], CHANGED, b"/n"),

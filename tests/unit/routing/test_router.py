@@ -276,7 +276,6 @@ def test_failure_with_content_of_its_own_keeps_it():
 BROKEN_PAGES: dict[str, Handler] = {
     "missing": fails(404),
     "at fault": fails(500),
-    "with content of its own": lambda request: Response(404, [], (b"own",)),
     "missing, in a thread": lambda request: Deferred(lambda: failure(404, "x"), "lane"),
     "missing, after a thread": lambda request: Deferred(lambda: lambda: failure(404, "x"), "lane"),
     "failing for ever": lambda request: Redispatch(b"/page", None),
@@ -290,6 +289,20 @@ def test_page_that_fails_itself_leaves_the_usual_one(page: Handler):
     response = finished(handler(request_of(b"/a")))
     assert (response.status, response.explanation) == (404, "It failed.")
     assert response.fields == [(b"Allow", b"GET")]
+
+
+def test_page_may_be_a_failure_with_content_of_its_own():
+    """`return 404 "gone"` in a location is an answer, as in nginx."""
+    page = location("/page", lambda request: Response(410, [], (b"own",)))
+    response = finished(with_pages(fails(404), page)(request_of(b"/a")))
+    assert response.status == 404
+    assert text_of(response) == b"own"
+
+
+def test_page_that_redirects_does_so():
+    page = location("/page", lambda request: Response(302, [(b"Location", b"/x")]))
+    response = finished(with_pages(fails(404), page)(request_of(b"/a")))
+    assert (response.status, response.fields) == (302, [(b"Location", b"/x")])
 
 
 def test_usual_page_in_the_place_of_one_that_is_missing_is_not_kept():
