@@ -229,7 +229,7 @@ class LocationTable(Scope, frozen=True, kw_only=True):
             for what only others send here.
         when: conditions; the location is passed over unless all hold: `"$request_method = POST"`,
             `"$http_user_agent ~* bot"`, `"$arg_debug"`.
-        internal: whether only rewrites, error pages and `try_files` lead here.
+        internal: whether only rewrites, error pages and `try_files` lead here; taken over by the locations within.
         alias: a folder that stands for `match`: what follows it in the path is looked up there. With `= /path`, a file.
         redirect: sends the client elsewhere.
         respond: a fixed answer: a status, a text or a table.

@@ -102,18 +102,21 @@ def _site_keys(site: Site) -> dict[str, object]:
     return keys
 
 
-def _location_keys(location: Location) -> dict[str, object]:
+def _location_keys(location: Location, *, is_within_internal: bool = False) -> dict[str, object]:
     keys: dict[str, object] = {"match": location.match}
     if location.when:
         keys["when"] = location.when
-    if location.is_internal:
-        keys["internal"] = True
+    if location.is_internal != is_within_internal:
+        keys["internal"] = location.is_internal
     keys.update(_action_keys(location))
     keys.update(_scope_keys(location))
     if location.rewrites:
         keys["rewrite"] = [_rewrite_keys(each) for each in location.rewrites]
     if location.locations:
-        keys["location"] = [_location_keys(each) for each in location.locations]
+        keys["location"] = [
+            _location_keys(each, is_within_internal=location.is_internal)
+            for each in location.locations
+        ]
     return keys
 
 

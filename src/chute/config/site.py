@@ -52,6 +52,20 @@ class Surroundings(NamedTuple):
     upstreams: set[str]
 
 
+class Around(NamedTuple):
+    """What a location is in.
+
+    Attributes:
+        scope: what holds there.
+        parts: what that comes to.
+        is_internal: whether only the server itself leads there; then so it is with all that is within.
+    """
+
+    scope: Scope
+    parts: Parts
+    is_internal: bool = False
+
+
 class SiteResolver:
     """Resolves one site.
 
@@ -141,7 +155,7 @@ class SiteResolver:
         if scope.root is not None:
             action = self._actions.files(path, table, scope)
         rest = _location("/", action or _MISSING, parts)
-        locations = self._locations(path, table.location, (scope, parts), None)
+        locations = self._locations(path, table.location, Around(scope, parts), None)
         self._lead_to(rest, path)
         self._check_uploads(path, rest)
         self._check_led_to(locations)
@@ -186,7 +200,7 @@ class SiteResolver:
         self,
         path: Path,
         tables: Sequence[LocationTable],
-        outer: tuple[Scope, Parts],
+        outer: Around,
         within: Match | None,
     ) -> list[Location]:
         found: list[Location] = []
@@ -228,10 +242,11 @@ class SiteResolver:
         self._complaints.add(path, what, "put it beside that location")
 
     def _one_location(
-        self, path: Path, table: LocationTable, match: Match, outer: tuple[Scope, Parts]
+        self, path: Path, table: LocationTable, match: Match, outer: Around
     ) -> Location | None:
-        scope = self._scope(path, table, outer[0])
-        parts = outer[1] if scope is outer[0] else resolve_parts(scope)
+        scope = self._scope(path, table, outer.scope)
+        parts = outer.parts if scope is outer.scope else resolve_parts(scope)
+        is_internal = outer.is_internal if table.internal is None else table.internal
         when = texts(table.when)
         if when:
             self._complaints.attempt((*path, "when"), compile_conditions, when, self._names)
@@ -239,7 +254,8 @@ class SiteResolver:
         rewrites = self._actions.rewrites(path, table.rewrite)
         locations: list[Location] = []
         if table.location:
-            locations = self._locations(path, table.location, (scope, parts), match)
+            around = Around(scope, parts, is_internal)
+            locations = self._locations(path, table.location, around, match)
         if action is None:
             return None
         location = _location(
@@ -247,7 +263,7 @@ class SiteResolver:
             action,
             parts,
             when=when,
-            is_internal=bool(table.internal),
+            is_internal=is_internal,
             rewrites=rewrites,
             locations=tuple(locations),
         )

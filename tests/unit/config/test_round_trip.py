@@ -156,3 +156,32 @@ def test_rich_configuration_can_be_written_down_again(tmp_path: Path):
     config = load_text(str(tmp_path / "chute.toml"), RICH, {})
     text = render_config(config)
     assert load_text("elsewhere.toml", text, {}) == config, text
+
+
+def test_what_is_within_an_internal_location_is_internal_unless_it_says_otherwise():
+    """Else anybody could reach a part of what nobody was to reach (as in nginx)."""
+    text = """
+[[site]]
+[[site.location]]
+match = "/a/"
+internal = true
+respond = "a"
+  [[site.location.location]]
+  match = "/a/b/"
+  respond = "b"
+    [[site.location.location.location]]
+    match = "~ c"
+    respond = "c"
+  [[site.location.location]]
+  match = "/a/d/"
+  internal = false
+  respond = "d"
+"""
+    (outer,) = load_text("chute.toml", text, {}).sites[0].locations
+    within, opened = outer.locations
+    assert outer.is_internal
+    assert within.is_internal
+    assert within.locations[0].is_internal
+    assert not opened.is_internal
+    config = load_text("chute.toml", text, {})
+    assert load_text("printed.toml", render_config(config), {}) == config
